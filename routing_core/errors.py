@@ -1,0 +1,122 @@
+"""Everything Nightshift refuses to do, by name.
+
+A message says what went wrong, whose it is, the rule, and the value seen; a remedy, where there is
+one, is a command or a setting to change. Each class has the exit code the command line ends with.
+"""
+
+from __future__ import annotations
+
+
+class NightshiftError(Exception):
+    """Base of all named errors.
+
+    Parameters
+    ----------
+    message : str
+        What, whose, the rule and the value seen.
+    remedy : str, optional
+        What to type or change to get past it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message if remedy is None else f"{message}\n  remedy: {remedy}")
+        self.message = message
+        self.remedy = remedy
+
+
+class SettingsError(NightshiftError):
+    """A setting is missing, contradicts another, or is out of its range."""
+
+    exit_code = 2
+
+
+class DateError(NightshiftError):
+    """The date to plan cannot be told without guessing."""
+
+    exit_code = 2
+
+
+class CatalogError(NightshiftError):
+    """The model catalog breaks its contract."""
+
+    exit_code = 2
+
+
+class ContractError(NightshiftError):
+    """A file breaks its contract as a whole: unreadable, or a required column is absent or mistyped."""
+
+    exit_code = 3
+
+
+class MissingPartitionError(NightshiftError):
+    """There is no partition for the date."""
+
+    exit_code = 3
+
+
+class ChangedInputError(NightshiftError):
+    """An input file is not the one that was listed when the run opened."""
+
+    exit_code = 3
+
+
+class MissingPredictorError(NightshiftError):
+    """No promoted predictor is trained through the date or earlier."""
+
+    exit_code = 4
+
+
+class ArtifactError(NightshiftError):
+    """A predictor's artifact is absent, altered, or holds something that is not data."""
+
+    exit_code = 4
+
+
+class MissingAllocationError(NightshiftError):
+    """No allocation serves the date."""
+
+    exit_code = 4
+
+
+class ProblemError(NightshiftError):
+    """Arguments of a planning problem break a rule: shape, sign, finiteness, or emptiness."""
+
+    exit_code = 5
+
+
+class SolverError(NightshiftError):
+    """A solver ended without a usable solution, or its solution does not survive verification."""
+
+    exit_code = 5
+
+
+class StaleAttemptError(NightshiftError):
+    """A newer attempt owns the work; this one must stop without writing."""
+
+    exit_code = 6
+
+
+class RunStateError(NightshiftError):
+    """A run cannot make the step asked of it from the status it is in."""
+
+    exit_code = 6
+
+
+class ChecksFailedError(NightshiftError):
+    """A staged run broke at least one check, and stays unpublished."""
+
+    exit_code = 6
+
+
+class NotFoundError(NightshiftError):
+    """The run, query or date asked for is not in the results database."""
+
+    exit_code = 7
+
+
+class SchemaError(NightshiftError):
+    """The results database is not at the schema version this code needs."""
+
+    exit_code = 8

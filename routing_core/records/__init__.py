@@ -1,0 +1,1 @@
+"""The nouns: frozen dataclasses with shapes and units, knowing nothing of files or databases."""

@@ -1,0 +1,197 @@
+"""One settings object: environment first, then ``$NIGHTSHIFT_HOME/config/settings.yaml``, then defaults.
+
+Every field can be set by an environment variable ``NIGHTSHIFT_<FIELD>``; nested ones take JSON
+(``NIGHTSHIFT_GPU_BUDGET='{"h100": 16}'``). Nothing here touches a file but the settings file itself.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from routing_core.errors import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+"""The checkout: where ``sql/`` and the shipped ``config/`` are."""
+
+
+def home_directory() -> Path:
+    """Where everything local lives: ``NIGHTSHIFT_HOME``, by default ``./.nightshift``."""
+    return Path(os.environ.get("NIGHTSHIFT_HOME", ".nightshift")).expanduser().resolve()
+
+
+class Settings(BaseSettings):
+    """What a deployment decides. Money is in USD, times are in minutes unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="NIGHTSHIFT_", extra="forbid", frozen=True)
+
+    home: Path = Field(default_factory=home_directory, description="Where everything local lives.")
+    dsn: SecretStr = Field(
+        default=SecretStr(""), description="SQLAlchemy URL of the results database; empty is SQLite under home."
+    )
+    catalog: Path | None = Field(
+        default=None, description="Catalog file; by default config/catalog.yaml under home, else the shipped one."
+    )
+    outcomes: str = Field(default="", description="Root of the outcome partitions, path or URL; by default under home.")
+    backlog: str = Field(default="", description="Root of the backlog partitions, path or URL; by default under home.")
+    backlog_marker: str = Field(
+        default="", description="File that says a backlog partition is complete, such as _SUCCESS; empty asks for none."
+    )
+
+    budget_usd: float = Field(default=10.0, ge=0, description="Budget of a night, USD.")
+    team_budgets_usd: dict[str, float] = Field(default_factory=dict, description="Budget of each team's queries, USD.")
+    gpu_budget: dict[str, int] = Field(default_factory=lambda: {"h100": 16}, description="GPUs of each type.")
+    service_window_minutes: float = Field(default=480.0, gt=0, description="How long the night's work may run.")
+    batch_minutes: float = Field(default=2.0, gt=0, description="How long a batch runs.")
+    batching: Literal["planned", "arrival"] = Field(default="planned", description="Who forms the batches.")
+    robust_level: float | None = Field(
+        default=None, gt=0, lt=1, description="Quantile planned with; by default the one learnt with the predictor."
+    )
+    overspend_probability: float = Field(
+        default=0.05, gt=0, lt=1, description="Accepted probability that the night costs more than its budget."
+    )
+
+    deferral_quality: float = Field(
+        default=0.05, ge=0, le=1, description="Deferral penalty of an ordinary query, quality units."
+    )
+    deferral_growth: float = Field(
+        default=0.5, ge=0, description="Share by which the deferral penalty grows with each night a query has waited."
+    )
+    deadline_urgency: float = Field(
+        default=2.0, ge=1, description="Factor on the deferral penalty of a query that cannot wait another night."
+    )
+    carry_over: Literal["chained", "none"] = Field(
+        default="chained", description="Whether a scheduled night takes up what the night before deferred."
+    )
+    carry_over_days: int = Field(default=7, ge=1, description="Nights after which a deferred query expires.")
+
+    history_days: int = Field(default=56, ge=1, description="Days of outcomes and backlog history learnt from.")
+    judge_days: int = Field(default=3, ge=1, description="Held-out days on which recipes are compared.")
+    allocation_sample: int = Field(default=2000, ge=1, description="Queries that stand for the forecast mix.")
+    max_instance_changes: int | None = Field(default=None, ge=0, description="Most instances started or stopped a day.")
+
+    chunks: int = Field(default=4, ge=1, description="Chunks that a backlog is estimated and written in.")
+    gap: float = Field(default=1e-6, gt=0, description="Gap to prove before the solver stops.")
+    seed: int = Field(default=20260101, ge=0, description="Seed of everything that draws.")
+    wait_limit_minutes: float = Field(default=120.0, ge=0, description="Longest wait for data that is not there yet.")
+    wait_poll_seconds: float = Field(default=10.0, gt=0, description="How often a wait looks.")
+
+    @field_validator("gpu_budget")
+    @classmethod
+    def _gpus_not_negative(cls, gpus: dict[str, int]) -> dict[str, int]:
+        if any(count < 0 for count in gpus.values()):
+            raise ValueError(f"GPUs must be at least 0, got {gpus}")
+        return gpus
+
+    @field_validator("team_budgets_usd")
+    @classmethod
+    def _budgets_not_negative(cls, budgets: dict[str, float]) -> dict[str, float]:
+        if any(not usd >= 0 for usd in budgets.values()):
+            raise ValueError(f"budgets must be at least 0, got {budgets}")
+        return budgets
+
+    @model_validator(mode="after")
+    def _a_batch_fits(self) -> Settings:
+        if self.batch_minutes > self.service_window_minutes:
+            raise ValueError(
+                f"batch_minutes must not exceed service_window_minutes, got {self.batch_minutes} over "
+                f"{self.service_window_minutes}"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = home_directory() / "config" / "settings.yaml"
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+
+    @property
+    def batches(self) -> int:
+        """Batches in a night: ⌊service window / batch duration⌋."""
+        return int(self.service_window_minutes // self.batch_minutes)
+
+    @property
+    def database_url(self) -> str:
+        """URL of the results database, secrets included: never log it."""
+        return self.dsn.get_secret_value() or f"sqlite:///{self.home / 'results.db'}"
+
+    @property
+    def outcomes_root(self) -> str:
+        """Root of the outcome partitions."""
+        return self.outcomes or str(self.home / "outcomes")
+
+    @property
+    def backlog_root(self) -> str:
+        """Root of the backlog partitions."""
+        return self.backlog or str(self.home / "backlog")
+
+    @property
+    def catalog_file(self) -> Path:
+        """The catalog in force."""
+        if self.catalog is not None:
+            return self.catalog
+        local = self.home / "config" / "catalog.yaml"
+        return local if local.exists() else PROJECT_ROOT / "config" / "catalog.yaml"
+
+    @property
+    def predictors_root(self) -> Path:
+        """Where predictors' artifacts are kept, by content hash."""
+        return self.home / "predictors"
+
+    def run_directory(self, run_id: int) -> Path:
+        """Where a run keeps its estimate shards and its solution."""
+        return self.home / "runs" / f"{run_id:08d}"
+
+    def public(self) -> dict[str, object]:
+        """The settings as plain data, secrets masked: what is stored with a run."""
+        return self.model_dump(mode="json")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings.
+
+    Parameters
+    ----------
+    **overrides
+        Fields to set over the environment and the file.
+
+    Raises
+    ------
+    SettingsError
+        Naming each field that breaks its rule, and the value seen.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}, got {_shown(e)}"
+            for e in error.errors(include_url=False)
+        ]
+        raise SettingsError("settings: " + "; ".join(lines)) from None
+
+
+def _shown(error: object) -> str:
+    """The refused value, but never a DSN."""
+    assert isinstance(error, dict)  # noqa: S101 — pydantic's own shape
+    return "a hidden value" if "dsn" in error["loc"] else repr(error.get("input"))
+
+
+def execution_date(dt: date) -> date:
+    """The day on which the night of ``dt`` is executed, at whose prices it is planned."""
+    return dt + timedelta(days=1)

@@ -1,0 +1,163 @@
+"""The results database: connections, transactions and schema version, on SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError
+
+from routing_core.errors import SchemaError, SettingsError
+from routing_core.settings import PROJECT_ROOT, Settings
+
+_SQL = PROJECT_ROOT / "sql"
+_SQLITE_PRAGMAS = (
+    "PRAGMA busy_timeout = 60000",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA foreign_keys = ON",
+)
+
+
+def now() -> datetime:
+    """The moment, UTC."""
+    return datetime.now(UTC)
+
+
+@lru_cache(maxsize=8)
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise SettingsError("dsn: it is not a database URL (its value is hidden)") from None
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(parsed)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if parsed.get_backend_name() in ("postgresql", "postgres"):
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    raise SettingsError(f"dsn: the results database must be sqlite or postgresql, got {parsed.get_backend_name()!r}")
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own notion of transactions would commit before DDL; ours begins them explicitly.
+    connection.isolation_level = None
+    for pragma in _SQLITE_PRAGMAS:
+        connection.execute(pragma)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("nightshift_reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def engine(settings: Settings) -> Engine:
+    """The engine of the results database, one per process and URL."""
+    return _engine(settings.database_url)
+
+
+@contextmanager
+def writing(settings: Settings) -> Iterator[Connection]:
+    """One transaction that may write: committed at the end, undone by any error."""
+    with engine(settings).connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Connection]:
+    """One transaction that sees one state of the database throughout, and writes nothing."""
+    options = {"nightshift_reading": True}
+    if engine(settings).dialect.name == "postgresql":
+        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}  # type: ignore[dict-item]
+    with engine(settings).connect().execution_options(**options) as connection, connection.begin():
+        yield connection
+
+
+def migrate(settings: Settings) -> str:
+    """Bring the schema to this code's version, a transaction per migration, and renew the views.
+
+    Returns
+    -------
+    str
+        The schema version reached.
+    """
+    config = _alembic(settings)
+    command.upgrade(config, "head")
+    with writing(settings) as connection:
+        _renew_views(connection)
+    return schema_head()
+
+
+def schema_head() -> str:
+    """The schema version this code needs."""
+    head = ScriptDirectory(str(_SQL / "migrations")).get_current_head()
+    assert head is not None  # noqa: S101 — there is always a first migration
+    return head
+
+
+def check_schema(settings: Settings) -> None:
+    """Refuse a database that is not at this code's schema version.
+
+    Raises
+    ------
+    SchemaError
+        Naming both versions.
+    """
+    with reading(settings) as connection:
+        seen = MigrationContext.configure(connection).get_current_revision()
+    if seen != schema_head():
+        raise SchemaError(
+            f"the results database is at schema {seen or 'none'}, this code needs {schema_head()}",
+            remedy="routing init-db",
+        )
+
+
+def view_files() -> list[Path]:
+    """The views, in the order they build on each other."""
+    return sorted((_SQL / "views").glob("*.sql"))
+
+
+def view_name(file: Path) -> str:
+    """Name of the view a file defines: ``10_nights.sql`` defines ``nights``."""
+    return file.stem.split("_", 1)[1]
+
+
+def _renew_views(connection: Connection) -> None:
+    for file in reversed(view_files()):
+        connection.execute(text(f"DROP VIEW IF EXISTS {view_name(file)}"))
+    for file in view_files():
+        connection.execute(text(file.read_text()))
+
+
+def _alembic(settings: Settings) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SQL / "migrations"))
+    config.attributes["engine"] = engine(settings)
+    return config
+
+
+def next_id(connection: Connection, table: str, column: str) -> int:
+    """The next free number of an id column; nobody else takes one until the transaction ends."""
+    lock_writers(connection, table)
+    return int(connection.execute(text(f"SELECT coalesce(max({column}), 0) + 1 FROM {table}")).scalar_one())  # noqa: S608 — fixed names
+
+
+def lock_writers(connection: Connection, table: str) -> None:
+    """Keep other writers off a table until the transaction ends; readers are not kept off.
+
+    A row lock would not do where rows are yet to be inserted. SQLite has one writer anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")

@@ -1,0 +1,146 @@
+"""A night out of its shards, and back: all queries in query_id order, whatever the chunks were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from routing_core.store.shards import Shard, read_directory, read_shard, write_directory
+
+DUPLICATE = -1
+"""Place in the night of a row whose query_id another row of the night already has."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gathered:
+    """The routable queries of a night in query_id order, each once.
+
+    Attributes
+    ----------
+    mean_quality, lower_quality, cost_usd : ndarray of float32, shape (n_queries, n_models)
+    eligible : ndarray of bool, shape (n_queries, n_models)
+    penalty : ndarray of float32, shape (n_queries,)
+    last_batch : ndarray of int32, shape (n_queries,)
+    team : ndarray of int32, shape (n_queries,)
+        Index into ``teams``, -1 for a query that no listed team pays.
+    arrival : ndarray of int64, shape (n_queries,)
+        Places in the order the queries came: by submitted_at, unknown ones last, ties by query_id.
+    places : tuple of ndarray of int64, one per shard
+        For each row of a shard its place in the night, or :data:`DUPLICATE`.
+    """
+
+    mean_quality: NDArray[np.float32]
+    lower_quality: NDArray[np.float32]
+    cost_usd: NDArray[np.float32]
+    eligible: NDArray[np.bool_]
+    penalty: NDArray[np.float32]
+    last_batch: NDArray[np.int32]
+    team: NDArray[np.int32]
+    arrival: NDArray[np.int64]
+    places: tuple[NDArray[np.int64], ...]
+
+    def __len__(self) -> int:
+        return len(self.penalty)
+
+
+def gather(directories: Sequence[Path], n_models: int, teams: Sequence[str]) -> Gathered:
+    """Bring the shards of a night together.
+
+    Parameters
+    ----------
+    directories : sequence of Path
+        The shards, in chunk order; of rows with the same query_id the first is kept.
+    n_models : int
+    teams : sequence of str
+        The teams that have a budget of their own.
+    """
+    shards = [read_shard(directory) for directory in directories]
+    places, n_queries = _places(shards)
+
+    def matrix(name: str, kind: Any, *shape: int) -> NDArray[Any]:
+        out = np.empty((n_queries, *shape), dtype=kind)
+        for shard, place in zip(shards, places, strict=True):
+            kept = place >= 0
+            out[place[kept]] = getattr(shard, name)[kept]
+        return out
+
+    def column(name: str, fill: Any) -> NDArray[Any]:
+        out = np.empty(n_queries, dtype=fill.dtype)
+        for shard, place in zip(shards, places, strict=True):
+            kept = place >= 0
+            out[place[kept]] = _numpy(shard.queries[name], teams, fill)[kept]
+        return out
+
+    never = np.datetime64(np.iinfo(np.int64).max, "us")
+    return Gathered(
+        mean_quality=matrix("mean_quality", np.float32, n_models),
+        lower_quality=matrix("lower_quality", np.float32, n_models),
+        cost_usd=matrix("cost_usd", np.float32, n_models),
+        eligible=matrix("eligible", np.bool_, n_models),
+        penalty=matrix("penalty", np.float32),
+        last_batch=matrix("last_batch", np.int32),
+        team=column("team", np.int32(-1)),
+        arrival=np.argsort(column("submitted_at", never), kind="stable"),
+        places=places,
+    )
+
+
+def scatter(directory: Path, places: Sequence[NDArray[np.int64]], decided: dict[str, NDArray[Any]]) -> None:
+    """Write the night's decisions as one part per chunk, rows in the shard's order.
+
+    Parameters
+    ----------
+    directory : Path
+    places : sequence of ndarray
+        As in :class:`Gathered`.
+    decided : dict of str to ndarray, shape (n_queries,)
+        Arrays over the night; a duplicate's entries mean nothing.
+    """
+    for chunk, place in enumerate(places):
+        at = np.maximum(place, 0)
+        parts = {name: values[at] if len(values) else values[:0] for name, values in decided.items()}
+        write_directory(part_directory(directory, chunk), {**parts, "duplicate": place == DUPLICATE})
+
+
+def read_part(directory: Path, chunk: int, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """The decisions of one chunk, by name, ``duplicate`` among them."""
+    return read_directory(part_directory(directory, chunk), (*names, "duplicate"))
+
+
+def part_directory(directory: Path, chunk: int) -> Path:
+    """Where the decisions of a chunk are, below the run's directory."""
+    return directory / "solution" / f"chunk-{chunk:05d}"
+
+
+def _places(shards: Sequence[Shard]) -> tuple[tuple[NDArray[np.int64], ...], int]:
+    """For each row of each shard its place in query_id order, and how many places there are."""
+    ids = pa.chunked_array([chunk for shard in shards for chunk in shard.queries["query_id"].chunks], pa.string())
+    order = pc.sort_indices(ids).to_numpy()
+    repeated = _repeated(ids.take(pa.array(order)))
+    place = np.empty(len(ids), dtype=np.int64)
+    place[order] = np.where(repeated, DUPLICATE, np.cumsum(~repeated) - 1)
+    ends = np.cumsum([len(shard) for shard in shards])[:-1]
+    return tuple(np.split(place, ends)) if shards else (), int((~repeated).sum())
+
+
+def _repeated(ids: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Which of the sorted ids equal the one before."""
+    repeated = np.zeros(len(ids), dtype=bool)
+    if len(ids) > 1:
+        repeated[1:] = pc.equal(ids[1:], ids[:-1]).to_numpy()
+    return repeated
+
+
+def _numpy(column: pa.ChunkedArray, teams: Sequence[str], fill: Any) -> NDArray[Any]:
+    if fill.dtype == np.int32:
+        codes = pc.index_in(column, pa.array(teams, pa.string()))
+        return np.asarray(pc.fill_null(codes, -1).to_numpy(), dtype=np.int32)
+    times = np.asarray(column.to_numpy(), dtype="datetime64[us]")
+    return np.where(np.isnat(times), fill, times)

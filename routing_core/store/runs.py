@@ -1,0 +1,302 @@
+"""The life of a run in the database: staged → checked → current → superseded, or failed, or shadow.
+
+Every function takes an open connection and makes its step within the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from routing_core.errors import NotFoundError, RunStateError, StaleAttemptError
+from routing_core.store.database import lock_writers, next_id, now
+from routing_core.store.tables import routing_runs, run_chunks, run_inputs
+
+PUBLISHED = ("current", "superseded", "shadow")
+
+
+def open_run(connection: Connection, dt: date, run_key: str, values: Mapping[str, Any]) -> int:
+    """Open a run, or find the one this key has open.
+
+    A retry gets the run it opened before. A key whose run is already published, as when a finished
+    DAG run is cleared, opens a new one: what readers see is never rewritten in place.
+
+    Parameters
+    ----------
+    connection : Connection
+    dt : date
+    run_key : str
+        What opens it, such as the DAG run.
+    values : mapping
+        Further columns of ``routing_runs``.
+
+    Returns
+    -------
+    int
+        The run_id.
+    """
+    of_key = [run for run in _lock_runs_of(connection, dt) if run.run_key.split("#")[0] == run_key]
+    if of_key and of_key[-1].status not in PUBLISHED:
+        run_id = int(of_key[-1].run_id)
+        _update(connection, run_id, status="staged", failed_at=None, failure=None, **values)
+        return run_id
+    run_id = next_id(connection, "routing_runs", "run_id")
+    attempt = connection.execute(
+        select(func.coalesce(func.max(routing_runs.c.attempt), 0) + 1).where(routing_runs.c.dt == dt)
+    ).scalar_one()
+    key = f"{run_key}#{len(of_key) + 1}" if of_key else run_key
+    connection.execute(
+        insert(routing_runs).values(
+            run_id=run_id, dt=dt, attempt=attempt, run_key=key, status="staged", opened_at=now(), **values
+        )
+    )
+    return run_id
+
+
+def get_run(connection: Connection, run_id: int) -> Row[Any]:
+    """The row of a run.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such run.
+    """
+    row = connection.execute(select(routing_runs).where(routing_runs.c.run_id == run_id)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"run {run_id} is not in the results database")
+    return row
+
+
+def current_run(connection: Connection, dt: date) -> Row[Any] | None:
+    """The current run of a date, or None."""
+    current = (routing_runs.c.dt == dt) & (routing_runs.c.status == "current")
+    return connection.execute(select(routing_runs).where(current)).one_or_none()
+
+
+def has_earlier_run(connection: Connection, dt: date) -> bool:
+    """Whether any run was ever opened for a date before ``dt``."""
+    return connection.execute(select(routing_runs.c.run_id).where(routing_runs.c.dt < dt).limit(1)).first() is not None
+
+
+def record_inputs(connection: Connection, run_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replace the record of a run's input files."""
+    connection.execute(run_inputs.delete().where(run_inputs.c.run_id == run_id))
+    if rows:
+        connection.execute(insert(run_inputs), [{"run_id": run_id, **row} for row in rows])
+
+
+def record_chunks(connection: Connection, run_id: int, chunks: Sequence[Mapping[str, Any]]) -> None:
+    """Lay down a run's chunks; a retry finds them as they are.
+
+    Raises
+    ------
+    RunStateError
+        If the chunks recorded before are others, because the inputs changed in between.
+    """
+    recorded = chunk_rows(connection, run_id)
+    if not recorded:
+        fresh = {"run_id": run_id, "estimate_attempt": 0, "attempt": 0}
+        if chunks:
+            connection.execute(insert(run_chunks), [fresh | dict(chunk) for chunk in chunks])
+    elif [row.partitions for row in recorded] != [chunk["partitions"] for chunk in chunks]:
+        raise RunStateError(
+            f"run {run_id}: its input files are not those it listed before", remedy="open a new run for the date"
+        )
+
+
+def chunk_rows(connection: Connection, run_id: int) -> Sequence[Row[Any]]:
+    """The chunks of a run, in order."""
+    rows = select(run_chunks).where(run_chunks.c.run_id == run_id).order_by(run_chunks.c.chunk)
+    return connection.execute(rows).all()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right of one attempt to write one chunk's rows or estimates, held within a transaction.
+
+    Attributes
+    ----------
+    run_id, chunk, attempt : int
+    rewrites : bool
+        Whether an earlier attempt has already committed.
+    """
+
+    run_id: int
+    chunk: int
+    attempt: int
+    rewrites: bool
+
+
+def claim_rows(connection: Connection, run_id: int, chunk: int, attempt: int) -> Claim:
+    """Take the right to write a chunk's rows, until the transaction ends.
+
+    Raises
+    ------
+    StaleAttemptError
+        If a newer attempt has it.
+    RunStateError
+        If the run is no longer being staged.
+    """
+    row = _lock_chunk(connection, run_id, chunk)
+    if row.attempt > attempt:
+        raise StaleAttemptError(
+            f"run {run_id}, chunk {chunk}: attempt {attempt} is stale, attempt {row.attempt} has it"
+        )
+    _set_chunk(connection, run_id, chunk, attempt=attempt)
+    return Claim(run_id, chunk, attempt, rewrites=row.written_at is not None)
+
+
+def mark_written(connection: Connection, claim: Claim, rows: int, checksum: str) -> None:
+    """Record that the claimed chunk's rows are all there."""
+    _set_chunk(connection, claim.run_id, claim.chunk, rows=rows, checksum=checksum, written_at=now())
+
+
+def claim_estimate(connection: Connection, run_id: int, chunk: int, attempt: int) -> None:
+    """Become the newest attempt at a chunk's estimates.
+
+    Raises
+    ------
+    StaleAttemptError
+        If a newer attempt has it.
+    """
+    row = _lock_chunk(connection, run_id, chunk)
+    if row.estimate_attempt > attempt:
+        raise StaleAttemptError(
+            f"run {run_id}, chunk {chunk}: attempt {attempt} at its estimates is stale, "
+            f"attempt {row.estimate_attempt} has it"
+        )
+    _set_chunk(connection, run_id, chunk, estimate_attempt=attempt)
+
+
+def mark_estimated(connection: Connection, run_id: int, chunk: int, attempt: int, shard: str) -> None:
+    """Record where a chunk's estimates are, unless a newer attempt has taken over.
+
+    Raises
+    ------
+    StaleAttemptError
+        If a newer attempt has it.
+    """
+    claim_estimate(connection, run_id, chunk, attempt)
+    _set_chunk(connection, run_id, chunk, estimate_shard=shard)
+
+
+def mark_checked(connection: Connection, run_id: int) -> None:
+    """Staged → checked."""
+    run = _lock_run(connection, run_id)
+    _require(run, "staged", "checked")
+    _update(connection, run_id, status="checked", checked_at=now())
+
+
+def publish(connection: Connection, run_id: int) -> str:
+    """Checked → current, and its predecessor → superseded, at once.
+
+    Of two runs of a date the one opened last wins. On a sealed date the run becomes a shadow unless
+    it was told to replan.
+
+    Returns
+    -------
+    str
+        The status reached: current, superseded (a later run is current already) or shadow.
+    """
+    dt = get_run(connection, run_id).dt
+    runs = {run.run_id: run for run in _lock_runs_of(connection, dt)}
+    run = runs[run_id]
+    if run.status in PUBLISHED:
+        return str(run.status)
+    _require(run, "checked")
+    reigning = next((other for other in runs.values() if other.status == "current"), None)
+    if reigning is None:
+        _update(connection, run_id, status="current", published_at=now())
+        return "current"
+    if reigning.sealed_at is not None and not run.replan:
+        _update(connection, run_id, status="shadow", published_at=now())
+        return "shadow"
+    if reigning.run_id > run_id:
+        _update(connection, run_id, status="superseded", superseded_at=now())
+        return "superseded"
+    _update(connection, reigning.run_id, status="superseded", superseded_at=now())
+    _update(connection, run_id, status="current", published_at=now(), supersedes_run_id=reigning.run_id)
+    return "current"
+
+
+def seal(connection: Connection, dt: date) -> Row[Any]:
+    """Seal the current run of a date: its plan goes out to be executed.
+
+    Raises
+    ------
+    NotFoundError
+        If the date has no current run.
+    """
+    runs = _lock_runs_of(connection, dt)
+    run = next((run for run in runs if run.status == "current"), None)
+    if run is None:
+        raise NotFoundError(
+            f"no run of {dt} is current, so there is no plan to seal", remedy=f"routing route --dt {dt}"
+        )
+    if run.sealed_at is None:
+        _update(connection, run.run_id, sealed_at=now())
+    return get_run(connection, run.run_id)
+
+
+def fail(connection: Connection, run_id: int, reason: str) -> bool:
+    """Staged or checked → failed; a published run is left as it is. Whether it failed now."""
+    run = _lock_run(connection, run_id)
+    if run.status not in ("staged", "checked"):
+        return False
+    _update(connection, run_id, status="failed", failed_at=now(), failure=reason)
+    return True
+
+
+def update_run(connection: Connection, run_id: int, **values: Any) -> None:
+    """Set figures of a run that is still being staged.
+
+    Raises
+    ------
+    RunStateError
+        If it is not.
+    """
+    _require(_lock_run(connection, run_id), "staged")
+    _update(connection, run_id, **values)
+
+
+def _update(connection: Connection, run_id: int, **values: Any) -> None:
+    connection.execute(update(routing_runs).where(routing_runs.c.run_id == run_id).values(**values))
+
+
+def _set_chunk(connection: Connection, run_id: int, chunk: int, **values: Any) -> None:
+    one = (run_chunks.c.run_id == run_id) & (run_chunks.c.chunk == chunk)
+    connection.execute(update(run_chunks).where(one).values(**values))
+
+
+def _lock_run(connection: Connection, run_id: int) -> Row[Any]:
+    get_run(connection, run_id)
+    return connection.execute(select(routing_runs).where(routing_runs.c.run_id == run_id).with_for_update()).one()
+
+
+def _lock_runs_of(connection: Connection, dt: date) -> Sequence[Row[Any]]:
+    """All runs of a date in the order they were opened, locked so that no other publishes meanwhile."""
+    lock_writers(connection, "routing_runs")
+    return connection.execute(select(routing_runs).where(routing_runs.c.dt == dt).order_by(routing_runs.c.run_id)).all()
+
+
+def _lock_chunk(connection: Connection, run_id: int, chunk: int) -> Row[Any]:
+    run = connection.execute(
+        select(routing_runs).where(routing_runs.c.run_id == run_id).with_for_update(read=True)
+    ).one_or_none()
+    if run is None:
+        raise NotFoundError(f"run {run_id} is not in the results database")
+    _require(run, "staged")
+    one = (run_chunks.c.run_id == run_id) & (run_chunks.c.chunk == chunk)
+    row = connection.execute(select(run_chunks).where(one).with_for_update()).one_or_none()
+    if row is None:
+        raise NotFoundError(f"run {run_id} has no chunk {chunk}")
+    return row
+
+
+def _require(run: Row[Any], *statuses: str) -> None:
+    if run.status not in statuses:
+        raise RunStateError(f"run {run.run_id} of {run.dt} is {run.status}; this step needs it {' or '.join(statuses)}")

@@ -1,0 +1,8 @@
+-- One row per day with a verdict on a challenger predictor: who reigns, and why.
+CREATE VIEW promotions AS
+SELECT
+    dt, predictor_id, decision, reason, trained_through, champion_id, outcomes,
+    champion_quality, challenger_quality, difference_lower, difference_upper,
+    robust_method, robust_level, cost_margin, content_hash
+FROM predictor_versions
+WHERE superseded_at IS NULL

@@ -1,0 +1,61 @@
+"""The results schema: described, migrated, and the same in code and in the database."""
+
+from __future__ import annotations
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from routing_core.errors import SchemaError
+from routing_core.settings import Settings, load_settings
+from routing_core.store import database
+from routing_core.store.tables import metadata
+
+
+@pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.name)
+def test_every_table_and_column_says_what_it_means(table):
+    assert table.comment, table.name
+    assert table.comment.endswith(".")
+    for column in table.columns:
+        assert column.comment, f"{table.name}.{column.name}"
+        assert column.comment.endswith("."), f"{table.name}.{column.name}"
+
+
+def test_migrations_build_exactly_what_the_code_declares(settings: Settings):
+    with database.reading(settings) as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_descriptions_are_in_postgresql_too(postgres_settings: Settings):
+    inspector = inspect(database.engine(postgres_settings))
+    assert inspector.get_table_comment("routing_runs")["text"] == metadata.tables["routing_runs"].comment
+    assert all(column["comment"] for column in inspector.get_columns("assignments"))
+
+
+def test_every_view_answers_and_states_its_grain(settings: Settings):
+    with database.reading(settings) as connection:
+        for file in database.view_files():
+            assert file.read_text().startswith("-- One row per "), file.name
+            assert connection.execute(text(f"SELECT * FROM {database.view_name(file)}")).all() == []
+
+
+def test_migrating_again_changes_nothing(settings: Settings):
+    assert database.migrate(settings) == database.schema_head()
+    database.check_schema(settings)
+
+
+def test_a_database_without_schema_is_refused_with_the_command_that_makes_it(home):
+    with pytest.raises(SchemaError, match="routing init-db"):
+        database.check_schema(load_settings(home=home / "elsewhere"))
+
+
+def test_an_error_undoes_the_whole_transaction(settings: Settings):
+    with pytest.raises(ZeroDivisionError), database.writing(settings) as connection:
+        connection.execute(
+            text("INSERT INTO mix_forecasts VALUES (1,'*','2026-01-02','2026-01-01','m',1,1,1,NULL,NULL,NULL)")
+        )
+        raise ZeroDivisionError
+    with database.reading(settings) as connection:
+        assert connection.execute(text("SELECT count(*) FROM mix_forecasts")).scalar_one() == 0
