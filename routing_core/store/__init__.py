@@ -1,0 +1,1 @@
+"""Where data is kept: Parquet partitions, the catalog, the results database and predictors."""

@@ -1,0 +1,244 @@
+"""What goes into a run: the files of the backlog and those that hold what the night before deferred."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, func, select
+
+from routing_core.errors import ChangedInputError, NotFoundError
+from routing_core.records.assignments import Reason
+from routing_core.records.queries import Queries
+from routing_core.settings import Settings
+from routing_core.store.database import reading
+from routing_core.store.decisions import identity_table
+from routing_core.store.files import InputFile, list_partition, partition_path
+from routing_core.store.parquet import read_queries
+from routing_core.store.tables import deferred_queries, run_chunks, run_inputs
+
+BACKLOG = "backlog"
+CARRIED = "carried"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One file, and how many of its rows are input.
+
+    Attributes
+    ----------
+    source : str
+        :data:`BACKLOG` (all rows) or :data:`CARRIED` (those the night before deferred).
+    partition_dt : date
+        Day of the backlog partition the file is in.
+    file : InputFile
+    waiting : int or None
+        Rows carried from it; None for the backlog.
+    """
+
+    source: str
+    partition_dt: date
+    file: InputFile
+    waiting: int | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows that are input; 0 for a file that cannot be read, which fails its chunk by name."""
+        return (self.file.rows or 0) if self.waiting is None else self.waiting
+
+    def row(self) -> dict[str, Any]:
+        """The file as a row of ``run_inputs``."""
+        return {
+            "source": self.source,
+            "partition_dt": self.partition_dt,
+            "partition": self.file.name,
+            "size_bytes": self.file.size_bytes,
+            "sha256": self.file.sha256,
+            "rows": self.rows,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedInput:
+    """A row that cannot be routed: the columns of ``rejected_queries`` that are its own."""
+
+    first_dt: date
+    partition: str
+    row: int
+    query_id: str | None
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """The queries of a chunk as read, with where each came from.
+
+    Attributes
+    ----------
+    queries : Queries
+    partition : ndarray of str objects, shape (n_queries,)
+    row : ndarray of int64, shape (n_queries,)
+    rejected : tuple of RejectedInput
+    """
+
+    queries: Queries
+    partition: NDArray[np.object_]
+    row: NDArray[np.int64]
+    rejected: tuple[RejectedInput, ...]
+
+    def reject(self, at: int, reason: Reason, detail: str) -> RejectedInput:
+        """The query at ``at`` as a rejected row."""
+        first_dt: date = self.queries.first_dt[at].astype("datetime64[D]").item()
+        return RejectedInput(
+            first_dt, self.partition[at], int(self.row[at]), self.queries.query_id[at], reason.value, detail
+        )
+
+    def identities(self, nights_waited: NDArray[np.int64], kept: NDArray[np.bool_]) -> pa.Table:
+        """The identities of the queries ``kept``, as a shard keeps them."""
+        queries = self.queries
+        return identity_table(
+            query_id=queries.query_id[kept],
+            task=queries.task[kept],
+            team=queries.team[kept],
+            partition=self.partition[kept],
+            row=self.row[kept],
+            first_dt=queries.first_dt[kept],
+            nights_waited=nights_waited[kept],
+            deadline=queries.deadline[kept],
+            submitted_at=queries.submitted_at[kept],
+        )
+
+
+def carried_files(connection: Connection, from_run_id: int | None) -> dict[tuple[date, str], int]:
+    """Files that hold the queries a run deferred, and how many each; none without a run."""
+    table = deferred_queries
+    counts = (
+        select(table.c.first_dt, table.c.partition, func.count())
+        .where(table.c.run_id == from_run_id)
+        .group_by(table.c.first_dt, table.c.partition)
+    )
+    return {(first_dt, partition): int(count) for first_dt, partition, count in connection.execute(counts)}
+
+
+def list_carried(root: str, waiting: Mapping[tuple[date, str], int]) -> list[Input]:
+    """The files of ``waiting``, listed as they are now.
+
+    Raises
+    ------
+    ChangedInputError
+        If one of them is gone.
+    """
+    listed = {
+        (day, file.name): file for day in sorted({day for day, _ in waiting}) for file in list_partition(root, day)
+    }
+    gone = [f"{partition_path(root, day)}/{name}" for day, name in waiting if (day, name) not in listed]
+    if gone:
+        raise ChangedInputError(
+            f"files that hold queries deferred the night before are gone: {', '.join(sorted(gone)[:5])}",
+            remedy="restore them, or route with carry_over: none",
+        )
+    return [Input(CARRIED, day, listed[day, name], count) for (day, name), count in sorted(waiting.items())]
+
+
+def deal(files: Sequence[Input], chunks: int) -> list[list[Input]]:
+    """Deal files to at most ``chunks`` chunks of similar bytes, keeping their order."""
+    total = sum(one.file.size_bytes for one in files)
+    dealt: list[list[Input]] = [[] for _ in range(min(chunks, len(files)))]
+    before = 0
+    for one in files:
+        middle = before + one.file.size_bytes / 2
+        dealt[min(int(middle * len(dealt) / max(total, 1)), len(dealt) - 1)].append(one)
+        before += one.file.size_bytes
+    return [chunk for chunk in dealt if chunk]
+
+
+def chunk_row(chunk: int, files: Sequence[Input]) -> dict[str, Any]:
+    """A chunk as a row of ``run_chunks``."""
+    partitions = [[one.partition_dt.isoformat(), one.file.name] for one in files]
+    return {"chunk": chunk, "source": files[0].source, "partitions": partitions}
+
+
+def of_chunk(connection: Connection, run_id: int, chunk: int, root: str) -> list[Input]:
+    """The files of a chunk, as they were when listed.
+
+    Raises
+    ------
+    NotFoundError
+        If the run has no such chunk.
+    """
+    one = (run_chunks.c.run_id == run_id) & (run_chunks.c.chunk == chunk)
+    row = connection.execute(select(run_chunks).where(one)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"run {run_id} has no chunk {chunk}")
+    wanted = {(date.fromisoformat(day), name) for day, name in row.partitions}
+    rows = connection.execute(
+        select(run_inputs).where(run_inputs.c.run_id == run_id, run_inputs.c.source == row.source)
+    )
+    listed = [_input(root, file) for file in rows if (file.partition_dt, file.partition) in wanted]
+    return sorted(listed, key=lambda one: (one.partition_dt, one.file.name))
+
+
+def read_chunk(settings: Settings, files: Sequence[Input], carried_from: int | None) -> Chunk:
+    """Read a chunk's files: every row of the backlog's, the deferred queries of the carried ones.
+
+    Raises
+    ------
+    ChangedInputError, ContractError
+        Naming the file.
+    """
+    by_day: dict[date, list[Input]] = {}
+    for one in files:
+        by_day.setdefault(one.partition_dt, []).append(one)
+    return _joined([_read_day(settings, day, of_day, carried_from) for day, of_day in by_day.items()])
+
+
+def refuse_changed_catalog(run: Row[Any], seen: str) -> None:
+    """Refuse a catalog that is not the one a run was opened with.
+
+    Raises
+    ------
+    ChangedInputError
+    """
+    if run.catalog_hash != seen:
+        raise ChangedInputError(
+            f"run {run.run_id} of {run.dt}: the catalog changed since the run was opened "
+            f"(hash {run.catalog_hash[:12]} then, {seen[:12]} now)",
+            remedy="open a new run for the date",
+        )
+
+
+def _input(root: str, row: Row[Any]) -> Input:
+    path = f"{partition_path(root, row.partition_dt)}/{row.partition}"
+    file = InputFile(path, row.partition, int(row.size_bytes), row.sha256, int(row.rows))
+    return Input(row.source, row.partition_dt, file, int(row.rows) if row.source == CARRIED else None)
+
+
+def _read_day(settings: Settings, day: date, files: Sequence[Input], carried_from: int | None) -> Chunk:
+    read = read_queries(settings.backlog_root, day, [one.file for one in files])
+    if files[0].source == BACKLOG:
+        rejected = tuple(RejectedInput(day, r.partition, r.row, r.query_id, r.reason, r.detail) for r in read.rejected)
+        return Chunk(read.queries, read.partition, read.row, rejected)
+    with reading(settings) as connection:
+        own = (deferred_queries.c.run_id == carried_from) & (deferred_queries.c.first_dt == day)
+        rows = connection.execute(select(deferred_queries.c.partition, deferred_queries.c.row).where(own))
+        wanted = {(partition, int(row)) for partition, row in rows}
+    seen: Iterable[tuple[str, int]] = zip(read.partition.tolist(), read.row.tolist(), strict=True)
+    at = np.array([place in wanted for place in seen], dtype=bool)
+    return Chunk(read.queries.take(at), read.partition[at], read.row[at], ())
+
+
+def _joined(parts: Sequence[Chunk]) -> Chunk:
+    if len(parts) == 1:
+        return parts[0]
+    return Chunk(
+        Queries.concatenate([part.queries for part in parts]),
+        np.concatenate([part.partition for part in parts]),
+        np.concatenate([part.row for part in parts]),
+        tuple(one for part in parts for one in part.rejected),
+    )
