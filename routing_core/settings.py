@@ -76,8 +76,10 @@ class Settings(BaseSettings):
     carry_over_days: int = Field(default=7, ge=1, description="Nights after which a deferred query expires.")
 
     history_days: int = Field(default=56, ge=1, description="Days of outcomes and backlog history learnt from.")
+    recipe: Literal["default", "paper"] = Field(default="default", description="Recipe of the challenger.")
     judge_days: int = Field(default=3, ge=1, description="Held-out days on which recipes are compared.")
     allocation_sample: int = Field(default=2000, ge=1, description="Queries that stand for the forecast mix.")
+    demand_scenarios: int = Field(default=3, ge=1, description="Scenarios of demand the instances are chosen for.")
     max_instance_changes: int | None = Field(default=None, ge=0, description="Most instances started or stopped a day.")
 
     chunks: int = Field(default=4, ge=1, description="Chunks that a backlog is estimated and written in.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -130,6 +131,12 @@ class Catalog:
     def self_hosted(self) -> tuple[Model, ...]:
         """The models that run on our GPUs, in order."""
         return tuple(model for model in self.models if model.serving is Serving.SELF_HOSTED)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of everything the catalog says: equal catalogs, equal hash."""
+        facts = [replace(model, tags=tuple(sorted(model.tags))) for model in self.models]  # type: ignore[arg-type]
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     def index(self, name: str) -> int:
         """Position of the model called ``name``.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from routing_core.records.columns import Column, Kind
+from routing_core.records.picking import pick
 
 OUTCOME_COLUMNS: tuple[Column, ...] = (
     Column("query_id", Kind.STRING, "Identifier of the query that was answered."),
@@ -29,6 +29,7 @@ OUTCOME_COLUMNS: tuple[Column, ...] = (
         high=1.0,
     ),
     Column("logged_at", Kind.TIMESTAMP, "When the outcome was logged."),
+    Column("embedding", Kind.VECTOR, "Precomputed embedding of the prompt.", required=False),
 )
 
 
@@ -45,6 +46,7 @@ class Outcomes:
     cost_usd : ndarray of float64, shape (n_outcomes,), USD
     propensity : ndarray of float64, shape (n_outcomes,), in (0, 1], NaN where unknown
     logged_at : ndarray of datetime64[us], shape (n_outcomes,), UTC
+    embedding : ndarray of float32, shape (n_outcomes, n_dimensions), or None
     """
 
     query_id: NDArray[np.object_]
@@ -57,6 +59,7 @@ class Outcomes:
     cost_usd: NDArray[np.float64]
     propensity: NDArray[np.float64]
     logged_at: NDArray[np.datetime64]
+    embedding: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.query_id)
@@ -64,5 +67,4 @@ class Outcomes:
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Outcomes:
         """The outcomes at ``rows`` (indices or a mask), in that order."""
         at = np.arange(len(self))[rows]
-        arrays: dict[str, Any] = {f.name: getattr(self, f.name)[at] for f in fields(self) if f.name != "prompt"}
-        return Outcomes(prompt=[self.prompt[i] for i in at.tolist()], **arrays)
+        return Outcomes(**{f.name: pick(getattr(self, f.name), at) for f in fields(self)})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from routing_core.records.columns import Column, Kind
+from routing_core.records.picking import join, pick
 
 QUERY_COLUMNS: tuple[Column, ...] = (
     Column("query_id", Kind.STRING, "Identifier, unique within the backlog of a day."),
@@ -80,23 +80,9 @@ class Queries:
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Queries:
         """The queries at ``rows`` (indices or a mask), in that order."""
         at = np.arange(len(self))[rows]
-        return Queries(**{f.name: _pick(getattr(self, f.name), at) for f in fields(self)})
+        return Queries(**{f.name: pick(getattr(self, f.name), at) for f in fields(self)})
 
     @classmethod
     def concatenate(cls, parts: Sequence[Queries]) -> Queries:
         """The queries of all parts, in order; embeddings only if every part has them."""
-        return cls(**{f.name: _join([getattr(part, f.name) for part in parts]) for f in fields(cls)})
-
-
-def _join(values: list[Any]) -> Any:
-    if any(value is None for value in values):
-        return None
-    if isinstance(values[0], np.ndarray):
-        return np.concatenate(values)
-    return [value for part in values for value in part]
-
-
-def _pick(values: Any, at: NDArray[np.int64]) -> Any:
-    if values is None or isinstance(values, np.ndarray):
-        return None if values is None else values[at]
-    return [values[i] for i in at.tolist()]
+        return cls(**{f.name: join([getattr(part, f.name) for part in parts]) for f in fields(cls)})

@@ -352,4 +352,5 @@ def _outcomes(values: Values) -> Outcomes:
         cost_usd=values.numbers("cost_usd", 0.0),
         propensity=values.numbers("propensity", np.nan),
         logged_at=values.times("logged_at"),
+        embedding=values.matrix("embedding"),
     )

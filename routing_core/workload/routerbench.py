@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import yaml
 from numpy.typing import NDArray
 
 from routing_core.errors import ContractError, SettingsError
@@ -25,6 +26,10 @@ from routing_core.workload.wide import Cleaning, Wide, read_wide
 
 PRICED_FROM = date(2023, 1, 1)
 """First day of the list prices, early enough for any backfill."""
+_GPU_TYPE = "a100"
+_GPUS = 16
+_BUDGET_PER_QUERY = 6e-4
+_BATCH_MINUTES = 20.0
 FEWEST_DAYS = 14
 TONIGHT_SHARE = 0.6
 """Share of the backlog's prompts that wait on the last day; the others are spread over the days before."""
@@ -107,8 +112,9 @@ def import_routerbench(
     file : Path
         Parquet or CSV; a pickle is refused unopened.
     to : Path
-        Becomes ``to/outcomes/dt=*``, ``to/backlog/dt=*`` and ``to/config/catalog.yaml``. What the models answer to
-        the backlog goes to ``to/truth/dt=*`` in the form of outcomes: for settling and backtests, no night reads it.
+        Becomes ``to/outcomes/dt=*``, ``to/backlog/dt=*``, and ``catalog.yaml`` and ``settings.yaml`` in ``to/config``.
+        What the models answer to the backlog goes to ``to/truth/dt=*`` in the form of outcomes: for settling and
+        backtests, no night reads it.
     last_day : date, optional
         Day of tonight's backlog and of the last outcomes; by default yesterday in UTC, the day whose night is next.
     days : int
@@ -139,6 +145,7 @@ def import_routerbench(
     written = _write_outcomes(to / "outcomes", wide, catalog, dealt.outcomes, last)
     _write_backlog(to, wide, catalog, dealt.backlog, last, parts)
     write_catalog(catalog, to / "config" / "catalog.yaml")
+    _write_settings(to / "config" / "settings.yaml", len(dealt.backlog[0]))
     return ImportReport(
         home=str(to),
         first_day=(last - timedelta(days=days - 1)).isoformat(),
@@ -159,6 +166,18 @@ class _Dealt:
 
     outcomes: list[NDArray[np.int64]]
     backlog: list[NDArray[np.int64]]
+
+
+def _write_settings(file: Path, tonight: int) -> None:
+    """Settings under which the budget and the paper's few slots per instance bind; one that is there already stays."""
+    if file.exists():
+        return
+    chosen = {
+        "budget_usd": round(_BUDGET_PER_QUERY * tonight, 4),
+        "gpu_budget": {_GPU_TYPE: _GPUS},
+        "batch_minutes": _BATCH_MINUTES,
+    }
+    file.write_text(f"# For {tonight} queries a night, on the hardware of the paper.\n{yaml.safe_dump(chosen)}")
 
 
 def _check(days: int, backlog_share: float, parts: int, seed: int) -> None:
@@ -196,7 +215,7 @@ def _model(name: str, wide: Wide, j: int) -> Model:
             serving=Serving.SELF_HOSTED,
             prices=(Price(PRICED_FROM, usd, usd),),
             context_window=window,
-            gpu_type="a100",
+            gpu_type=_GPU_TYPE,
             gpus_per_instance=gpus,
             concurrency_per_instance=concurrency,
             tags=frozenset({"on-premises"}),

@@ -79,7 +79,7 @@ def make_workload(
     labels : {"logged", "all"}
         Whether the answering model alone is logged, with its propensity, or every model.
     embedding_size : int
-        Length of an ``embedding`` column in the backlog; 0 for none.
+        Length of an ``embedding`` column in backlog and outcomes; 0 for none.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def make_workload(
     _check(parts=parts - 1, seed=seed, broken=broken, embedding_size=embedding_size)
     world, outcomes, history = World(seed, catalog), 0, 0
     for day in _days_until(last_day, outcome_days):
-        outcomes += _write_outcomes(root, world, day, daily_volume(day, queries_per_day), labels)
+        outcomes += _write_outcomes(root, world, day, daily_volume(day, queries_per_day), labels, embedding_size)
     for day in _days_until(last_day - timedelta(days=1), backlog_days):
         rows = daily_volume(day, queries_per_day)
         _write_backlog(root, world, day, rows, 1, {}, embedding_size)
@@ -193,18 +193,18 @@ def _days_until(last: date, n: int) -> list[date]:
     return [last - timedelta(days=back) for back in reversed(range(n))]
 
 
-def _write_outcomes(root: Path, world: World, day: date, rows: int, labels: Labels) -> int:
+def _write_outcomes(root: Path, world: World, day: date, rows: int, labels: Labels, embedding_size: int) -> int:
     written = 0
     with writing_partition(root / "outcomes", day) as writer:
         for start in range(0, rows, _ROWS_AT_ONCE):
             numbers = np.arange(start, min(start + _ROWS_AT_ONCE, rows))
-            table = _outcomes(world, day, numbers, labels)
+            table = _outcomes(world, day, numbers, labels, embedding_size)
             writer.write(table)
             written += len(table)
     return written
 
 
-def _outcomes(world: World, day: date, numbers: NDArray[np.int64], labels: Labels) -> pa.Table:
+def _outcomes(world: World, day: date, numbers: NDArray[np.int64], labels: Labels, embedding_size: int) -> pa.Table:
     if labels == "logged":
         hidden = hidden_of(world.seed, DAYTIME, day, numbers)
         models, propensity = world.choose(hidden)
@@ -212,7 +212,10 @@ def _outcomes(world: World, day: date, numbers: NDArray[np.int64], labels: Label
         models = np.tile(np.arange(len(world.catalog)), len(numbers))
         numbers = np.repeat(numbers, len(world.catalog))
         hidden, propensity = hidden_of(world.seed, DAYTIME, day, numbers), np.ones(len(numbers))
-    return world.outcomes(query_ids(DAYTIME, day, numbers), hidden, models, propensity, day)
+    table = world.outcomes(query_ids(DAYTIME, day, numbers), hidden, models, propensity, day)
+    if embedding_size:
+        table = table.append_column("embedding", _embedding(world.seed, hidden, embedding_size))
+    return table
 
 
 def _write_backlog(

@@ -1,0 +1,123 @@
+"""A night as tables in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from routing_core.settings import Settings
+
+_COUNTS = {"routed": "assigned", "deferred": "deferred", "rejected": "rejected"}
+
+_QUERIES = {
+    "What each model costs tonight": "SELECT model, sum(queries) AS queries, sum(planned_spend_usd) AS usd "
+    "FROM spend WHERE dt = '{dt}' GROUP BY model ORDER BY usd DESC;",
+    "Why queries wait": "SELECT cause, task, queries FROM deferrals WHERE dt = '{dt}' ORDER BY queries DESC;",
+    "What broke": "SELECT q.partition, q.row, q.reason, q.detail FROM rejected_queries AS q "
+    "JOIN nights AS n ON n.run_id = q.run_id WHERE n.dt = '{dt}';",
+}
+
+
+def show_night(
+    report: Mapping[str, Any], settings: Settings, *, queries: bool = False, to: Console | None = None
+) -> None:
+    """Print a night's report.
+
+    Parameters
+    ----------
+    report : mapping
+        As ``steps.read.night_report`` returns it.
+    settings : Settings
+    queries : bool
+        Whether to close with queries to try.
+    to : Console, optional
+    """
+    console = to or Console()
+    night = report["night"]
+    console.print(Panel(_headline(night), title=f"Night of {night['dt']}, run {night['run_id']}", expand=False))
+    console.print(_utilisation(report["utilisation"]))
+    console.print(_comparisons(report["comparisons"]))
+    for row in report["prices"]:
+        if row["binding"]:
+            console.print(f"  [bold]•[/] {row['words']}")
+    for title, rows, label in (
+        ("Left to the next night", report["deferrals"], ("cause", "task")),
+        ("Rejected", report["rejections"], ("reason", "partition")),
+    ):
+        if rows:
+            console.print(_counts(title, rows, label))
+    for name in ("verdict", "fleet"):
+        if report[name]:
+            console.print(f"[dim]{name}:[/] {report[name]}")
+    console.print(f"[dim]results database:[/] {_shown_database(settings)}")
+    if queries:
+        _show_queries(console, night["dt"], settings)
+
+
+def _headline(night: Mapping[str, Any]) -> str:
+    budget, spend = night["budget_usd"], night["planned_spend_usd"]
+    share = f" ({100 * spend / budget:.1f} %)" if budget else ""
+    lines = [
+        "   ".join(f"{what} [bold]{night[count]:,}[/]" for what, count in _COUNTS.items()),
+        f"planned spend [bold]${spend:,.4f}[/] of ${budget:,.2f}{share}, after a margin of {night['cost_margin']:.3f}",
+        f"expected quality [bold]{night['expected_quality'] or 0:.4f}[/], objective {night['objective']:,.2f}",
+        f"proven to be at most {100 * night['gap']:.4f} % from the optimum ({night['solver_status']})",
+    ]
+    if night["degraded"]:
+        lines.append(f"[yellow]went on without: {night['degraded']}[/]")
+    if night["sealed"]:
+        lines.append("[yellow]sealed: the plan has been handed out[/]")
+    return "\n".join(lines)
+
+
+def _utilisation(rows: Iterable[Mapping[str, Any]]) -> Table:
+    table = _table("Models", "model", "instances", "queries", "capacity", "used", "spend, USD")
+    for row in rows:
+        used = "" if row["utilisation"] is None else f"{100 * row['utilisation']:.1f} %"
+        capacity = "no limit" if row["capacity"] is None else f"{row['capacity']:,}"
+        instances = "api" if row["instances"] is None else str(row["instances"])
+        table.add_row(
+            row["model"], instances, f"{row['assigned']:,}", capacity, used, f"{row['planned_spend_usd']:.4f}"
+        )
+    return table
+
+
+def _comparisons(rows: Iterable[Mapping[str, Any]]) -> Table:
+    table = _table(
+        "The same night, caps and budget, decided another way", "policy", "served", "expected quality", "gain"
+    )
+    for row in rows:
+        ours = row["policy"] == "nightshift" or row["gain_pct"] is None
+        gain = "" if ours else f"{row['gain_pct']:+.2f} %"
+        table.add_row(row["policy"], f"{row['served']:,}", f"{row['expected_quality']:.4f}", gain)
+    return table
+
+
+def _counts(title: str, rows: Iterable[Mapping[str, Any]], label: tuple[str, ...]) -> Table:
+    table = _table(title, *label, "queries", text_columns=len(label))
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in label), f"{row['queries']:,}")
+    return table
+
+
+def _table(title: str, *columns: str, text_columns: int = 1) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place < text_columns else "right")
+    return table
+
+
+def _show_queries(console: Console, dt: str, settings: Settings) -> None:
+    console.print("\n[bold]Three queries to try[/]", f"[dim](sqlite3 {_shown_database(settings)})[/]")
+    for title, query in _QUERIES.items():
+        console.print(f"[dim]-- {title}[/]")
+        console.print(query.format(dt=dt), soft_wrap=True, highlight=False)
+
+
+def _shown_database(settings: Settings) -> str:
+    """Where the results are, without what a DSN keeps secret."""
+    return "the configured DSN" if settings.dsn.get_secret_value() else str(settings.home / "results.db")

@@ -1,0 +1,296 @@
+"""From a gathered night to its plan: the problem posed, solved, verified, and explained as rows and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routing_core.records.allocation import Allocation
+from routing_core.records.assignments import DEFERRED
+from routing_core.records.catalog import Catalog
+from routing_core.route.admission import capacity_per_batch
+from routing_core.route.baselines import Fallback, best_single_model, greedy_fill
+from routing_core.route.explain import deferral_causes, limits_in_words, runner_up
+from routing_core.route.parameters import Parameters
+from routing_core.route.problem import UNLIMITED, Problem
+from routing_core.route.solution import Solution
+from routing_core.route.solve import solve
+from routing_core.route.verify import verify
+from routing_core.route.waves import solve_arrival
+from routing_core.settings import Settings
+from routing_core.store.decisions import CAUSES
+from routing_core.store.gather import Gathered
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A night, decided.
+
+    Attributes
+    ----------
+    problem : Problem or None
+        None for a night without a routable query.
+    solution : Solution or None
+    capacity : tuple of (int or None), one per model
+        Queries it takes in a batch; None is no limit.
+    margin : float
+        Factor by which planned spend stays below the budget, at least 1.
+    """
+
+    problem: Problem | None
+    solution: Solution | None
+    capacity: tuple[int | None, ...]
+    margin: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explained:
+    """What a plan leaves in the results.
+
+    Attributes
+    ----------
+    decided : dict of str to ndarray, shape (n_queries,)
+        model, batch, runner_up, regret, cause (index into ``store.decisions.CAUSES``).
+    figures : dict
+        Columns of ``routing_runs``.
+    tables : dict of str to list of dict
+        Rows of run_models, batches, shadow_prices and receipts.
+    """
+
+    decided: dict[str, NDArray[Any]]
+    figures: dict[str, Any]
+    tables: dict[str, list[dict[str, Any]]]
+
+
+def make(night: Gathered, catalog: Catalog, fleet: Allocation, settings: Settings, *, margin: float) -> Plan:
+    """Pose the night's problem, solve it, and have the solution checked by code that does not trust the solver.
+
+    Parameters
+    ----------
+    night : Gathered
+    catalog : Catalog
+    fleet : Allocation
+        Instances that serve the night.
+    settings : Settings
+        Those the run was opened with.
+    margin : float
+        Budgets are divided by it before planning, at least 1.
+
+    Raises
+    ------
+    SolverError
+        If the solution does not survive verification.
+    """
+    capacity = tuple(
+        capacity_per_batch(model, fleet.instances.get(model.name, 0), settings.batch_minutes) for model in catalog
+    )
+    if not len(night):
+        return Plan(None, None, capacity, margin)
+    problem = _problem(night, capacity, settings, margin)
+    parameters = Parameters(gap=settings.gap, seed=settings.seed)
+    if settings.batching == "arrival":
+        solution = solve_arrival(problem, _arrival_batches(night, settings.batches), parameters)
+    else:
+        solution = solve(problem, parameters)
+    verify(problem, solution).raise_if_broken()
+    return Plan(problem, solution, capacity, margin)
+
+
+def explain(
+    plan: Plan, night: Gathered, catalog: Catalog, fleet: Allocation, settings: Settings, prices: NDArray[np.float64]
+) -> Explained:
+    """Turn a plan into the rows and figures that show it.
+
+    Parameters
+    ----------
+    plan, night, catalog, fleet, settings
+        As for :func:`make`.
+    prices : ndarray of shape (n_models, 2), USD per token of (input, output)
+    """
+    if plan.problem is None or plan.solution is None:
+        return _nothing(plan, catalog, fleet, settings, prices)
+    problem, solution = plan.problem, plan.solution
+    served = np.flatnonzero(solution.model != DEFERRED)
+    model = solution.model[served]
+    spend = night.cost_usd[served, model].astype(np.float64)
+    by_model = np.bincount(model, spend, minlength=len(catalog)).astype(np.float64)
+    second, regret = runner_up(problem, solution)
+    figures = {
+        "assigned": len(served),
+        "deferred": len(night) - len(served),
+        "planned_spend_usd": float(spend.sum()),
+        "expected_quality": float(night.mean_quality[served, model].mean(dtype=np.float64)) if len(served) else None,
+        "objective": solution.objective,
+        "bound": solution.bound,
+        "gap": solution.gap,
+        "solver_status": solution.status.value,
+        "passes": solution.passes,
+        "core_queries": solution.core_queries,
+        **_budget_figures(plan, settings),
+    }
+    decided = {
+        "model": solution.model,
+        "batch": solution.batch,
+        "runner_up": second,
+        "regret": regret,
+        "cause": _cause_codes(problem, solution),
+    }
+    tables = {
+        "run_models": _model_rows(plan, catalog, fleet, prices, solution.load, by_model),
+        "batches": _batch_rows(catalog, solution, served, spend),
+        "shadow_prices": _price_rows(problem, solution, catalog, settings),
+        "receipts": _receipt_rows(problem, solution, night, catalog),
+    }
+    return Explained(decided, figures, tables)
+
+
+def _problem(night: Gathered, capacity: tuple[int | None, ...], settings: Settings, margin: float) -> Problem:
+    teams = sorted(settings.team_budgets_usd)
+    budgets = np.array([settings.team_budgets_usd[team] / margin for team in teams])
+    return Problem(
+        quality=night.lower_quality,
+        cost=night.cost_usd,
+        penalty=night.penalty,
+        budget=settings.budget_usd / margin,
+        capacity=np.array([UNLIMITED if slots is None else slots for slots in capacity], dtype=np.int64),
+        batches=settings.batches,
+        eligible=None if night.eligible.all() else night.eligible,
+        team=night.team if teams else None,
+        team_budget=budgets if teams else None,
+        last_batch=None if (night.last_batch == settings.batches).all() else night.last_batch,
+    )
+
+
+def _arrival_batches(night: Gathered, batches: int) -> NDArray[np.int32]:
+    """The batch each query comes in, from 1: batches of (nearly) equal size in order of arrival."""
+    batch = np.empty(len(night), dtype=np.int32)
+    batch[night.arrival] = 1 + np.arange(len(night)) * batches // len(night)
+    return batch
+
+
+def _budget_figures(plan: Plan, settings: Settings) -> dict[str, Any]:
+    return {"cost_margin": plan.margin, "planning_budget_usd": settings.budget_usd / plan.margin}
+
+
+def _cause_codes(problem: Problem, solution: Solution) -> NDArray[np.int8]:
+    code = {cause: k for k, cause in enumerate(CAUSES)}
+    codes = np.full(len(problem), -1, dtype=np.int8)
+    deferred = np.flatnonzero(solution.model == DEFERRED)
+    codes[deferred] = [code[cause] for cause in deferral_causes(problem, solution)]
+    return codes
+
+
+def _model_rows(
+    plan: Plan,
+    catalog: Catalog,
+    fleet: Allocation,
+    prices: NDArray[np.float64],
+    load: NDArray[np.int64],
+    spend: NDArray[np.float64],
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "model": model.name,
+            "position": j,
+            "serving": model.serving.value,
+            "instances": fleet.instances.get(model.name, 0) if model.gpu_type else None,
+            "capacity_per_batch": plan.capacity[j],
+            "input_usd": float(prices[j, 0] * 1e6),
+            "output_usd": float(prices[j, 1] * 1e6),
+            "assigned": int(load[j]),
+            "planned_spend_usd": float(spend[j]),
+        }
+        for j, model in enumerate(catalog)
+    ]
+
+
+def _batch_rows(
+    catalog: Catalog, solution: Solution, served: NDArray[np.int64], spend: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    cell = solution.batch[served].astype(np.int64) * len(catalog) + solution.model[served]
+    counts, usd = np.bincount(cell), np.bincount(cell, spend)
+    return [
+        {
+            "batch_no": int(at // len(catalog)),
+            "model": catalog.names[at % len(catalog)],
+            "assigned": int(counts[at]),
+            "planned_spend_usd": float(usd[at]),
+        }
+        for at in np.flatnonzero(counts)
+    ]
+
+
+def _price_rows(problem: Problem, solution: Solution, catalog: Catalog, settings: Settings) -> list[dict[str, Any]]:
+    limits = limits_in_words(problem, solution, catalog.names, sorted(settings.team_budgets_usd))
+    return [
+        {
+            "constraint_name": limit.constraint.value,
+            "subject": limit.subject,
+            "price": limit.price,
+            "unit": limit.unit,
+            "binding": limit.binding,
+            "words": limit.words,
+        }
+        for limit in limits
+    ]
+
+
+def _receipt_rows(problem: Problem, solution: Solution, night: Gathered, catalog: Catalog) -> list[dict[str, Any]]:
+    """The night decided by others under the same budget and capacities, all valued by expected quality."""
+    best = best_single_model(problem, fallback=Fallback.CHEAPEST_FEASIBLE)
+    greedy = greedy_fill(problem)
+    named = catalog.names[best.favourite]
+    return [
+        _receipt("nightshift", "deferred", solution.model, night, "this plan"),
+        _receipt(
+            "best_single", "cheapest_feasible", best.model, night, f"{named} as far as its capacity and the budget go"
+        ),
+        _receipt("greedy", "deferred", greedy.model, night, "each query in turn its best model that still has room"),
+    ]
+
+
+def _receipt(policy: str, fallback: str, model: NDArray[np.int16], night: Gathered, words: str) -> dict[str, Any]:
+    served = np.flatnonzero(model != DEFERRED)
+    chosen = model[served]
+    return {
+        "policy": policy,
+        "fallback": fallback,
+        "served": len(served),
+        "expected_quality": float(night.mean_quality[served, chosen].sum(dtype=np.float64) / len(night)),
+        "planned_spend_usd": float(night.cost_usd[served, chosen].sum(dtype=np.float64)),
+        "words": words,
+    }
+
+
+def _nothing(
+    plan: Plan, catalog: Catalog, fleet: Allocation, settings: Settings, prices: NDArray[np.float64]
+) -> Explained:
+    """A night without a routable query is planned too: it decides nothing, optimally."""
+    zero = np.zeros(len(catalog))
+    figures: Mapping[str, Any] = {
+        "assigned": 0,
+        "deferred": 0,
+        "planned_spend_usd": 0.0,
+        "expected_quality": None,
+        "objective": 0.0,
+        "bound": 0.0,
+        "gap": 0.0,
+        "solver_status": "proven",
+        "passes": 0,
+        "core_queries": 0,
+    }
+    kinds = {"model": np.int16, "batch": np.int32, "runner_up": np.int16, "regret": np.float32, "cause": np.int8}
+    return Explained(
+        decided={name: np.empty(0, dtype=kind) for name, kind in kinds.items()},
+        figures={**figures, **_budget_figures(plan, settings)},
+        tables={
+            "run_models": _model_rows(plan, catalog, fleet, prices, zero.astype(np.int64), zero),
+            "batches": [],
+            "shadow_prices": [],
+            "receipts": [],
+        },
+    )

@@ -1,0 +1,109 @@
+"""Fit predictors on the outcomes through ``dt``, judge them against the reigning ones, promote the winner."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import Row
+
+from routing_core.errors import ContractError
+from routing_core.predict import RECIPES, Predictor, Recipe, fit
+from routing_core.predict.judge import Verdict, judge
+from routing_core.records.outcomes import Outcomes
+from routing_core.settings import Settings
+from routing_core.store import predictors, versions
+from routing_core.store.catalog import read_catalog
+from routing_core.store.database import reading, writing
+from routing_core.store.parquet import read_outcomes
+
+
+def retrain(dt: date, settings: Settings, *, run_key: str, dry_run: bool = False) -> dict[str, Any]:
+    """Give the verdict for ``dt``: promoted, kept (the champion stays) or refused, with the reason.
+
+    The champion is the one as of ``dt − 1``, so that a re-run reproduces the verdict. A retry under
+    the same key finds the verdict it gave.
+
+    Returns
+    -------
+    dict
+        predictor_id (None of a dry run), dt, verdict, reason, outcomes, rejected_outcomes, robust, cost_margin.
+
+    Raises
+    ------
+    ContractError
+        If no outcome of a model of the catalog was logged in the days learnt from.
+    """
+    with reading(settings) as connection:
+        given = versions.verdict_of(connection, dt)
+        champion = versions.champion(connection, dt - timedelta(days=1))
+    if given is not None and given.run_key == run_key:
+        return _report(given.predictor_id, dt, given._mapping)
+    outcomes, broken = _outcomes(dt, settings)
+    models = read_catalog(settings.catalog_file).names
+    recipe = RECIPES[settings.recipe]
+    predictor = fit(outcomes, models, recipe, seed=settings.seed, embedding=outcomes.embedding)
+    verdict = judge(
+        outcomes,
+        models,
+        Recipe.from_dict(champion.recipe) if champion else None,
+        recipe,
+        dt=dt,
+        horizon_days=settings.judge_days,
+        seed=settings.seed,
+    )
+    values = _values(dt, settings, predictor, verdict, champion) | {"rejected_outcomes": broken, "run_key": run_key}
+    if dry_run:
+        return _report(None, dt, values)
+    predictors.save(predictor, settings.predictors_root)
+    with writing(settings) as connection:
+        return _report(versions.record_verdict(connection, dt, values), dt, values)
+
+
+def _outcomes(dt: date, settings: Settings) -> tuple[Outcomes, int]:
+    """What was logged in the days that end with ``dt``, and how many rows broke the contract."""
+    days = [dt - timedelta(days=back) for back in range(settings.history_days)]
+    outcomes, rejected = read_outcomes(settings.outcomes_root, days)
+    if not len(outcomes):
+        raise ContractError(
+            f"no usable outcome was logged from {days[-1]} to {dt} under {settings.outcomes_root}",
+            remedy="write outcomes/dt=YYYY-MM-DD/*.parquet, or make some: routing make-workload",
+        )
+    return outcomes, len(rejected)
+
+
+def _values(
+    dt: date, settings: Settings, predictor: Predictor, verdict: Verdict, champion: Row[Any] | None
+) -> dict[str, Any]:
+    """The verdict as a row of ``predictor_versions``."""
+    return {
+        "decision": verdict.decision.value,
+        "reason": verdict.reason,
+        "trained_through": dt,
+        "champion_id": champion.predictor_id if champion else None,
+        "recipe": predictor.recipe.to_dict(),
+        "content_hash": predictor.content_hash(),
+        "outcomes": predictor.n_outcomes,
+        "champion_quality": verdict.champion_quality,
+        "challenger_quality": verdict.challenger_quality,
+        "difference_lower": verdict.low,
+        "difference_upper": verdict.high,
+        "robust_method": predictor.robust.chosen.method,
+        "robust_level": predictor.robust.chosen.level,
+        "cost_margin": predictor.cost_margin.k,
+        "evidence": {"robust": predictor.robust.to_dict(), "verdict": verdict.to_dict()},
+        "seed": settings.seed,
+    }
+
+
+def _report(predictor_id: int | None, dt: date, values: Any) -> dict[str, Any]:
+    return {
+        "predictor_id": predictor_id,
+        "dt": dt.isoformat(),
+        "verdict": values["decision"],
+        "reason": values["reason"],
+        "outcomes": values["outcomes"],
+        "rejected_outcomes": values["rejected_outcomes"],
+        "robust": values["robust_method"],
+        "cost_margin": values["cost_margin"],
+    }

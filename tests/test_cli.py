@@ -1,0 +1,93 @@
+"""The command line: what a person types, what a machine reads, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from routing_core import __version__
+from routing_core.cli import app
+from routing_core.errors import DateError, MissingPredictorError, SchemaError, SettingsError
+
+COMMANDS = ["init-db", "make-workload", "import-routerbench", "retrain", "allocate", "route", "status", "seal", "demo"]
+
+
+def routing(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The real thing, in a process of its own."""
+    command = [sys.executable, "-c", "from routing_core.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), ["bench", "night"], []])
+def test_every_command_explains_itself(command: list[str]):
+    shown = CliRunner().invoke(app, [*command, "--help"])
+    assert shown.exit_code == 0
+    assert "Usage" in shown.stdout
+
+
+def test_version_is_printed():
+    assert CliRunner().invoke(app, ["--version"]).stdout.strip() == __version__
+
+
+def test_a_night_by_hand_from_nothing_to_flat_json(home: Path):
+    made = ["make-workload", "--dt", "2026-11-22", "--days", "8", "--queries-per-day", "60", "--tonight", "90"]
+    for command in (
+        ["init-db"],
+        [*made, "--broken", "5", "--parts", "2"],
+        ["retrain", "--dt", "2026-11-21"],
+        ["allocate", "--dt", "2026-11-21"],
+        ["retrain", "--dt", "2026-11-22"],
+        ["route", "--dt", "2026-11-22"],
+        ["status", "--dt", "2026-11-22"],
+    ):
+        done = CliRunner().invoke(app, [*command, "--json"], catch_exceptions=False)
+        assert done.exit_code == 0, command
+        answer = json.loads(done.stdout)
+    wanted = "assigned deferred rejected budget_usd planned_spend_usd objective bound gap expected_quality run_id"
+    assert set(wanted.split()) <= set(answer)
+    assert answer["assigned"] + answer["deferred"] + answer["rejected"] == 90
+    shown = CliRunner().invoke(app, ["status", "--dt", "2026-11-22"])
+    assert "Night of 2026-11-22" in shown.stdout
+    assert "best_single" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        (["route", "--dt", "2026-11-22"], SchemaError, "routing init-db"),
+        (["route", "--dt", "22.11.2026"], DateError, "YYYY-MM-DD"),
+    ],
+)
+def test_a_named_error_is_a_message_and_its_exit_status(home: Path, arguments, error, said):
+    failed = routing(*arguments)
+    assert failed.returncode == error.exit_code
+    assert said in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert failed.stdout == ""
+
+
+def test_routing_without_a_predictor_says_what_to_type(home: Path):
+    assert routing("init-db").returncode == 0
+    failed = routing("route", "--dt", "2026-11-22")
+    assert failed.returncode == MissingPredictorError.exit_code
+    assert "routing retrain --dt 2026-11-22" in failed.stderr
+
+
+def test_a_wrong_setting_is_named_with_its_value(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NIGHTSHIFT_BUDGET_USD", "-3")
+    failed = routing("init-db")
+    assert failed.returncode == SettingsError.exit_code
+    assert "budget_usd" in failed.stderr
+    assert "-3" in failed.stderr
+
+
+def test_a_wrong_dsn_is_not_shown(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NIGHTSHIFT_DSN", "mysql://me:hunter2@host/db")
+    failed = routing("init-db")
+    assert failed.returncode == SettingsError.exit_code
+    assert "hunter2" not in failed.stderr + failed.stdout
