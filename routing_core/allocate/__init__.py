@@ -1,0 +1,1 @@
+"""Capacity: what tomorrow will bring, and how many instances of each model to run for it."""

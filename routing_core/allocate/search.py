@@ -1,0 +1,297 @@
+"""The search for instances: Benders' master proposes, the value function answers, until the gap is proven."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from routing_core.allocate.master import ROUNDING, Master, scenario_share
+from routing_core.allocate.problem import AllocationProblem, Floats, Integers
+from routing_core.allocate.value import Prices, ScenarioValue, Worth, prepare
+
+Fractions = Floats
+COARSENESS = 0.1
+"""Precision of an evaluation against the gap still open: coarser repeats candidates, finer wastes rounds."""
+RELAXED_ROUNDS = 20
+"""Rounds on fractions of instances; whole ones need few more after the first dozen."""
+RELAXED_GAP = 1e-3
+"""Gap at which fractions of instances have taught enough."""
+FINEST = 1e-8
+"""Precision per real query beyond which the LP solver's tolerances do not carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationParameters:
+    """How hard to look, and what counts as equal.
+
+    Attributes
+    ----------
+    gap : float, above 0
+        Relative gap in value served to prove; below 1e-6 the solvers' rounding is all that is left.
+    indifference : float, at least 0
+        Share of the value served that is given up for fewer changes against yesterday: hysteresis.
+    alternatives : int
+        Most alternatives reported.
+    alternatives_within : float
+        Share of the value served by which an alternative may be worse than the best.
+    worst_case_share : float in [0, 1]
+        Weight of the worst scenario (per query) against the expectation.
+    shadow_prices : bool
+        Whether to solve again with one more GPU of each type.
+    max_candidates : int
+        Allocations evaluated in one search before it ends with the gap it has.
+    max_rounds : int
+        Rounds of pricing for one allocation in one scenario.
+    """
+
+    gap: float = 1e-4
+    indifference: float = 1e-3
+    alternatives: int = 5
+    alternatives_within: float = 1e-3
+    worst_case_share: float = 0.0
+    shadow_prices: bool = True
+    max_candidates: int = 400
+    max_rounds: int = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """Instances and what they are worth.
+
+    Attributes
+    ----------
+    instances : ndarray of int64, shape (n_models,)
+    value : float
+        Objective of a feasible plan, per real query.
+    worths : tuple of Worth
+        By scenario; None where a scenario has no demand.
+    tolerance : float
+        How far the value may be below the true one, per real query.
+    """
+
+    instances: Integers
+    value: float
+    worths: tuple[Worth | None, ...]
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The best instances and the proof.
+
+    Attributes
+    ----------
+    best : Evaluation
+    bound : float
+        No allocation is worth more, per real query.
+    proven : bool
+        Whether the gap asked for was reached.
+    """
+
+    best: Evaluation
+    bound: float
+    proven: bool
+
+
+class Search:
+    """Everything learnt about one problem; answers for any GPU budget up to the problem's."""
+
+    def __init__(self, problem: AllocationProblem, parameters: AllocationParameters) -> None:
+        self.problem = problem
+        self.parameters = parameters
+        self.share = scenario_share(problem)
+        self.scale = float(problem.probability @ problem.demand) or 1.0
+        self.shift = float(problem.probability @ (np.asarray(problem.weight) @ problem.penalty)) / self.scale
+        self.master = Master(problem, self.scale, parameters.worst_case_share)
+        self._tolerance = max(parameters.gap / 10, FINEST)
+        self._cuts: dict[int, list[Prices]] = {s: [] for s in range(problem.n_scenarios) if problem.demand[s] > 0}
+        self._evaluated: dict[tuple[int, ...], Evaluation] = {}
+        self._values = self._value_functions()
+
+    def best(self, gpu_budget: Mapping[str, int], most: int | None = None) -> Found | None:
+        """The best instances under a GPU budget; None if no instances keep the rules.
+
+        Early candidates are evaluated as roughly as the bound is wide, the last ones to the gap asked for.
+        ``most`` candidates are looked at, by default as many as the parameters allow.
+        """
+        if most is None:
+            self._relax(gpu_budget)
+        bound, proven, roughly = np.inf, False, 1.0
+        for _ in range(most or self.parameters.max_candidates):
+            candidate = self.master.best(gpu_budget)
+            if candidate is None:
+                return None
+            self.evaluate(candidate.instances, max(roughly * COARSENESS, self._tolerance))
+            best = self._incumbent(gpu_budget)
+            bound = min(bound, candidate.bound)
+            roughly = bound - best.value
+            proven = roughly <= self.slack(self.parameters.gap, best.value) + self._precision
+            if proven:
+                break
+        return Found(best, max(bound, best.value), proven)
+
+    def _relax(self, gpu_budget: Mapping[str, int]) -> None:
+        """Learn prices where fractions of instances are best: bounds there are tight around the whole ones too.
+
+        Asked are points between the master's extreme ones and the best so far, which halves again what Kelley's
+        method would wander (in-out separation: Ben-Ameur & Neto, Networks 49(1), 2007).
+        """
+        centre: Fractions | None = None
+        value = -np.inf
+        for _ in range(RELAXED_ROUNDS):
+            candidate = self.master.relaxed(gpu_budget)
+            if candidate is None:
+                return
+            roughly = candidate.bound - value
+            if roughly <= self.slack(RELAXED_GAP, value) + self._precision:
+                return
+            extreme = candidate.instances.astype(np.float64)
+            asked = extreme if centre is None else (extreme + centre) / 2
+            tolerance = max(min(roughly, 1.0) * COARSENESS, self._tolerance)
+            worths = self._worths(asked, tolerance)
+            reached = self._value(asked, worths)
+            if reached > value:
+                centre, value = asked, reached
+
+    def simplest(self, gpu_budget: Mapping[str, int], best: Evaluation) -> Evaluation:
+        """Of the instances as good as the best, those with the fewest changes, then the fewest GPUs."""
+        gap, indifference = self.parameters.gap, self.parameters.indifference
+        tolerance = gap if self.problem.running is None else max(indifference, gap)
+        threshold = best.value - self.slack(tolerance, best.value)
+        for _ in range(self.parameters.max_candidates):
+            candidate = self.master.simplest(gpu_budget, threshold)
+            if candidate is None:
+                return best
+            evaluation = self.evaluate(candidate.instances)
+            if evaluation.value >= threshold - self._precision:
+                return evaluation
+        return best
+
+    def neighbours(self, gpu_budget: Mapping[str, int], plan: Evaluation) -> list[Evaluation]:
+        """Instances one start, stop or swap away from the plan, or seen on the way, and nearly as good; best first."""
+        threshold = plan.value - self.slack(self.parameters.alternatives_within, plan.value)
+        moves = [move for move in self._moves(plan.instances) if self.allowed(move, gpu_budget)]
+        promising = sorted(moves, key=lambda move: -self._bound(move))[: self.parameters.alternatives]
+        for move in promising:
+            if self._bound(move) >= threshold:
+                self.evaluate(move, self.slack(self.parameters.gap, plan.value))
+        near = [e for e in self._allowed(gpu_budget) if e.value >= threshold and e is not plan]
+        near.sort(key=lambda e: (-e.value, tuple(e.instances)))
+        return near[: self.parameters.alternatives]
+
+    def evaluate(self, instances: Integers, tolerance: float = 0.0) -> Evaluation:
+        """What the instances are worth, as precisely as asked, per real query; the prices found bound all others."""
+        tolerance = max(tolerance, self._tolerance)
+        key = tuple(int(count) for count in instances)
+        known = self._evaluated.get(key)
+        if known is None or known.tolerance > tolerance:
+            worths = self._worths(instances, tolerance)
+            self._evaluated[key] = Evaluation(instances, self._value(instances, worths), worths, tolerance)
+        return self._evaluated[key]
+
+    def allowed(self, instances: Integers, gpu_budget: Mapping[str, int]) -> bool:
+        """Whether instances keep every rule under a GPU budget: checked without the solver."""
+        problem = self.problem
+        lower, upper = problem.bounds
+        used = problem.gpus(instances)
+        return bool(
+            (instances >= lower).all()
+            and (instances <= upper).all()
+            and all(count <= gpu_budget.get(gpu_type, 0) for gpu_type, count in used.items())
+            and (problem.max_changes is None or self.changes(instances) <= problem.max_changes)
+            and (problem.gpu_usd == 0 or (problem.budget(instances) >= 0).all())
+        )
+
+    def changes(self, instances: Integers) -> int:
+        """Instances started and stopped against yesterday; 0 when nothing is known of it."""
+        running = self.problem.running
+        return 0 if running is None else int(np.abs(instances - running).sum())
+
+    def slack(self, tolerance: float, value: float) -> float:
+        """A relative tolerance as quality per real query, at ``value``."""
+        return tolerance * max(value + self.shift, 0.0)
+
+    @property
+    def _precision(self) -> float:
+        """How far values and bounds are from each other when both are called exact, per real query."""
+        return 2 * ROUNDING + self._tolerance
+
+    def _value_functions(self) -> list[ScenarioValue | None]:
+        """One value function a scenario, None where there is no demand; the first prices go to the master."""
+        sample = prepare(self.problem)
+        functions: list[ScenarioValue | None] = []
+        for scenario, weight in enumerate(np.asarray(self.problem.weight, dtype=np.float64)):
+            if not weight.any():
+                functions.append(None)
+                self.master.add(scenario, Prices(0.0, 0.0, np.zeros(len(self.problem.catalog))))
+                continue
+            function = ScenarioValue(sample, weight, max_rounds=self.parameters.max_rounds)
+            functions.append(function)
+            self._learn(scenario, function.at_no_prices())
+        return functions
+
+    def _worths(self, instances: Integers | Fractions, tolerance: float) -> tuple[Worth | None, ...]:
+        """Worth in each scenario; what one learns about prices the next begins from."""
+        worths: list[Worth | None] = []
+        hint: Prices | None = None
+        budgets, capacity = self.problem.budget(instances).clip(0.0), self.problem.capacity(instances)
+        for scenario, (function, demand) in enumerate(zip(self._values, self.problem.demand, strict=True)):
+            if function is None:
+                worths.append(None)
+                continue
+            if hint is not None:
+                function.learn(hint)
+            worth = function.at(budgets[scenario] / demand, capacity / demand, tolerance)
+            self._learn(scenario, worth.prices)
+            worths.append(worth)
+            hint = worth.prices
+        return tuple(worths)
+
+    def _learn(self, scenario: int, prices: Prices) -> None:
+        self.master.add(scenario, prices)
+        self._cuts[scenario].append(prices)
+
+    def _value(self, instances: Integers | Fractions, worths: Sequence[Worth | None]) -> float:
+        return self._objective([0.0 if worth is None else worth.value for worth in worths], instances)
+
+    def _bound(self, instances: Integers | Fractions) -> float:
+        """Upper bound on the value by all prices so far."""
+        problem, bounds = self.problem, []
+        for scenario in range(problem.n_scenarios):
+            cuts, demand = self._cuts.get(scenario), float(problem.demand[scenario]) or 1.0
+            budget, capacity = problem.budget(instances)[scenario] / demand, problem.capacity(instances) / demand
+            bounds.append(min(prices.bound(budget, capacity) for prices in cuts) if cuts else 0.0)
+        return self._objective(bounds, instances)
+
+    def _objective(self, worths: list[float], instances: Integers | Fractions) -> float:
+        """Scenarios' worths, per real query of each, as one objective per expected real query."""
+        problem, omega = self.problem, self.parameters.worst_case_share
+        expected = float(self.share @ np.array(worths))
+        worst = min((worth for worth, part in zip(worths, self.share, strict=True) if part > 0), default=0.0)
+        costs = 0.0
+        if problem.running is not None:
+            steps = instances - problem.running
+            started = float(steps.clip(0).sum())
+            costs = (problem.change_cost * float(np.abs(steps).sum()) + problem.startup_cost * started) / self.scale
+        return (1 - omega) * expected + omega * worst - costs
+
+    def _allowed(self, gpu_budget: Mapping[str, int]) -> list[Evaluation]:
+        return [e for e in self._evaluated.values() if self.allowed(e.instances, gpu_budget)]
+
+    def _incumbent(self, gpu_budget: Mapping[str, int]) -> Evaluation:
+        """The best evaluated instances that the GPU budget allows; ties go to fewer changes, then fewer GPUs."""
+        gpus = self.problem.gpus_per_instance
+        return max(
+            self._allowed(gpu_budget),
+            key=lambda e: (e.value, -self.changes(e.instances), -int(gpus @ e.instances), tuple(e.instances)),
+        )
+
+    def _moves(self, instances: Integers) -> list[Integers]:
+        """All instances one start, stop or swap away."""
+        hosted = np.flatnonzero(self.problem.gpus_per_instance)
+        unit = np.eye(len(instances), dtype=np.int64)
+        steps = [unit[j] for j in hosted] + [-unit[j] for j in hosted]
+        steps += [unit[j] - unit[k] for j in hosted for k in hosted if j != k]
+        return [instances + step for step in steps]
