@@ -65,7 +65,7 @@ def _headline(night: Mapping[str, Any]) -> str:
         "   ".join(f"{what} [bold]{night[count]:,}[/]" for what, count in _COUNTS.items()),
         f"planned spend [bold]${spend:,.4f}[/] of ${budget:,.2f}{share}, after a margin of {night['cost_margin']:.3f}",
         f"expected quality [bold]{night['expected_quality'] or 0:.4f}[/], objective {night['objective']:,.2f}",
-        f"proven to be at most {100 * night['gap']:.4f} % from the optimum ({night['solver_status']})",
+        f"proven to be at most {100 * night['gap']:.2g} % from the optimum ({night['solver_status']})",
     ]
     if night["degraded"]:
         lines.append(f"[yellow]went on without: {night['degraded']}[/]")

@@ -16,6 +16,7 @@ from routing_core.allocate.history import DailyCounts
 from routing_core.allocate.instances import AllocationPlan, AllocationProblem
 from routing_core.allocate.instances import allocate as solve
 from routing_core.allocate.scenarios import represent, scenarios
+from routing_core.errors import SolverError
 from routing_core.predict.predictor import Predictor
 from routing_core.records.catalog import Catalog
 from routing_core.records.queries import Queries
@@ -59,12 +60,16 @@ def allocate(
     ------
     MissingPredictorError
         If no predictor is promoted yet.
+    SolverError
+        If stock, pins, GPUs and the change limit contradict each other.
     """
     for_date = dt + timedelta(days=1)
     known = _known(dt, settings, predictor_policy)
     expected = forecast(known.counts, for_date)
     problem = _problem(known, expected, settings, for_date)
     plan = solve(problem)
+    if not plan.status.usable:
+        raise SolverError(f"no instances for {for_date} keep every rule: {'; '.join(plan.notes)}")
     report = {
         "allocation_id": None,
         "for_date": for_date.isoformat(),

@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing_core.records.allocation import Allocation
-from routing_core.records.assignments import DEFERRED
+from routing_core.records.assignments import DEFERRED, Constraint
 from routing_core.records.catalog import Catalog
 from routing_core.route.admission import capacity_per_batch
-from routing_core.route.baselines import Fallback, best_single_model, greedy_fill
-from routing_core.route.explain import deferral_causes, limits_in_words, runner_up
+from routing_core.route.arrival import solve_arrival
+from routing_core.route.baselines import Fallback, Routed, best_single, greedy_fill
+from routing_core.route.explain import Binding, binding, deferral_causes, runner_up
 from routing_core.route.parameters import Parameters
 from routing_core.route.problem import UNLIMITED, Problem
 from routing_core.route.solution import Solution
 from routing_core.route.solve import solve
 from routing_core.route.verify import verify
-from routing_core.route.waves import solve_arrival
 from routing_core.settings import Settings
 from routing_core.store.decisions import CAUSES
 from routing_core.store.gather import Gathered
@@ -93,7 +93,8 @@ def make(night: Gathered, catalog: Catalog, fleet: Allocation, settings: Setting
     problem = _problem(night, capacity, settings, margin)
     parameters = Parameters(gap=settings.gap, seed=settings.seed)
     if settings.batching == "arrival":
-        solution = solve_arrival(problem, _arrival_batches(night, settings.batches), parameters)
+        arrival = solve_arrival(problem, _arrival_batches(night, settings.batches), parameters)
+        solution = arrival.as_solution(problem, parameters)
     else:
         solution = solve(problem, parameters)
     verify(problem, solution).raise_if_broken()
@@ -132,7 +133,7 @@ def explain(
         "core_queries": solution.core_queries,
         **_budget_figures(plan, settings),
     }
-    decided = {
+    decided: dict[str, NDArray[Any]] = {
         "model": solution.model,
         "batch": solution.batch,
         "runner_up": second,
@@ -177,10 +178,10 @@ def _budget_figures(plan: Plan, settings: Settings) -> dict[str, Any]:
 
 
 def _cause_codes(problem: Problem, solution: Solution) -> NDArray[np.int8]:
-    code = {cause: k for k, cause in enumerate(CAUSES)}
+    causes = deferral_causes(problem, solution)
     codes = np.full(len(problem), -1, dtype=np.int8)
-    deferred = np.flatnonzero(solution.model == DEFERRED)
-    codes[deferred] = [code[cause] for cause in deferral_causes(problem, solution)]
+    for code, cause in enumerate(CAUSES):
+        codes[causes == cause] = code
     return codes
 
 
@@ -225,32 +226,45 @@ def _batch_rows(
 
 
 def _price_rows(problem: Problem, solution: Solution, catalog: Catalog, settings: Settings) -> list[dict[str, Any]]:
-    limits = limits_in_words(problem, solution, catalog.names, sorted(settings.team_budgets_usd))
-    return [
-        {
-            "constraint_name": limit.constraint.value,
-            "subject": limit.subject,
-            "price": limit.price,
-            "unit": limit.unit,
-            "binding": limit.binding,
-            "words": limit.words,
-        }
-        for limit in limits
-    ]
+    """The limits that held the plan back, dearest first; of a model's deadlines the dearest speaks for all."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for limit in binding(problem, solution, catalog.names, sorted(settings.team_budgets_usd)):
+        row = _price_row(limit)
+        rows.setdefault((row["constraint_name"], row["subject"]), row)
+    return list(rows.values())
+
+
+def _price_row(limit: Binding) -> dict[str, Any]:
+    is_money = limit.constraint in (Constraint.BUDGET, Constraint.TEAM_BUDGET)
+    return {
+        "constraint_name": limit.constraint.value,
+        "subject": "*" if limit.constraint is Constraint.BUDGET else limit.subject,
+        "price": limit.price,
+        "unit": "USD" if is_money else "query",
+        "binding": True,
+        "words": limit.sentence,
+    }
 
 
 def _receipt_rows(problem: Problem, solution: Solution, night: Gathered, catalog: Catalog) -> list[dict[str, Any]]:
     """The night decided by others under the same budget and capacities, all valued by expected quality."""
-    best = best_single_model(problem, fallback=Fallback.CHEAPEST_FEASIBLE)
-    greedy = greedy_fill(problem)
-    named = catalog.names[best.favourite]
+    best = best_single(problem, Fallback.CHEAPEST_FEASIBLE)
+    favourite = catalog.names[_most_used(best)]
     return [
         _receipt("nightshift", "deferred", solution.model, night, "this plan"),
         _receipt(
-            "best_single", "cheapest_feasible", best.model, night, f"{named} as far as its capacity and the budget go"
+            "best_single",
+            Fallback.CHEAPEST_FEASIBLE.value,
+            best.model,
+            night,
+            f"{favourite} as far as budget and capacity allow, the rest to the cheapest that is left",
         ),
-        _receipt("greedy", "deferred", greedy.model, night, "each query in turn its best model that still has room"),
+        _receipt("greedy", "deferred", greedy_fill(problem).model, night, "most value per USD first"),
     ]
+
+
+def _most_used(routed: Routed) -> int:
+    return int(np.argmax(routed.load))
 
 
 def _receipt(policy: str, fallback: str, model: NDArray[np.int16], night: Gathered, words: str) -> dict[str, Any]:

@@ -31,7 +31,8 @@ _GPUS = 16
 _BUDGET_PER_QUERY = 6e-4
 _BATCH_MINUTES = 20.0
 FEWEST_DAYS = 14
-TONIGHT_SHARE = 0.6
+TONIGHT_SHARE = 0.4
+_HISTORY_DAYS = (1, 2, 7)
 """Share of the backlog's prompts that wait on the last day; the others are spread over the days before."""
 
 _UTC_TIME = pa.timestamp("us", "UTC")
@@ -154,7 +155,7 @@ def import_routerbench(
         outcome_queries=sum(map(len, dealt.outcomes)),
         outcomes=written,
         tonight=len(dealt.backlog[0]),
-        backlog_history=sum(map(len, dealt.backlog[1:])),
+        backlog_history=sum(len(rows) for back, rows in dealt.backlog.items() if back),
         unknown_models=unknown,
         cleaning=cleaning,
     )
@@ -162,10 +163,10 @@ def import_routerbench(
 
 @dataclass(frozen=True, slots=True)
 class _Dealt:
-    """Rows for each day, the last day first; all of them disjoint."""
+    """Rows of outcomes for each day, the last day first, and of backlog by days back; all of them disjoint."""
 
     outcomes: list[NDArray[np.int64]]
-    backlog: list[NDArray[np.int64]]
+    backlog: dict[int, NDArray[np.int64]]
 
 
 def _write_settings(file: Path, tonight: int) -> None:
@@ -193,12 +194,16 @@ def _check(days: int, backlog_share: float, parts: int, seed: int) -> None:
 
 
 def _deal(n: int, days: int, backlog_share: float, seed: int) -> _Dealt:
-    """Deal ``n`` prompts at random; every day gets at least one outcome, tonight at least one query."""
+    """Deal ``n`` prompts at random; every day gets at least one outcome, tonight at least one query.
+
+    The few days of backlog history are of a size with tonight, so that what is forecast is what comes.
+    """
     shuffled = np.random.default_rng(seed).permutation(n)
     waiting = min(max(1, round(backlog_share * n)), n - days)
     tonight = max(1, round(TONIGHT_SHARE * waiting))
-    history = np.array_split(shuffled[tonight:waiting], days - 1)
-    return _Dealt(np.array_split(shuffled[waiting:], days), [shuffled[:tonight], *history])
+    history = np.array_split(shuffled[tonight:waiting], len(_HISTORY_DAYS))
+    backlog = dict(zip((0, *_HISTORY_DAYS), [shuffled[:tonight], *history], strict=True))
+    return _Dealt(np.array_split(shuffled[waiting:], days), backlog)
 
 
 def _catalog(wide: Wide) -> tuple[Catalog, tuple[str, ...]]:
@@ -244,10 +249,10 @@ def _write_outcomes(root: Path, wide: Wide, catalog: Catalog, by_day: list[NDArr
 
 
 def _write_backlog(
-    to: Path, wide: Wide, catalog: Catalog, by_day: list[NDArray[np.int64]], last: date, parts: int
+    to: Path, wide: Wide, catalog: Catalog, by_day: dict[int, NDArray[np.int64]], last: date, parts: int
 ) -> None:
-    """Backlog of every day, and what the models would answer to it the day after."""
-    for back, rows in enumerate(by_day):
+    """Backlog of each of the days, and what the models would answer to it the day after."""
+    for back, rows in by_day.items():
         day, waiting = last - timedelta(days=back), wide.take(np.sort(rows))
         write_partition(to / "backlog", day, _backlog(waiting, day), parts=1 if back else parts)
         execution = day + timedelta(days=1)

@@ -296,10 +296,10 @@ def upgrade() -> None:
     )
     op.create_table('shadow_prices',
     sa.Column('run_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False, comment='Run the row belongs to.'),
-    sa.Column('constraint_name', sa.Text(), nullable=False, comment='budget, team_budget or capacity.'),
-    sa.Column('subject', sa.Text(), nullable=False, comment="Team or model it belongs to; * for the night's budget."),
+    sa.Column('constraint_name', sa.Text(), nullable=False, comment='budget, team_budget, capacity or deadline.'),
+    sa.Column('subject', sa.Text(), nullable=False, comment="Team or model it belongs to; * for the budget of the night."),
     sa.Column('price', sa.Double(), nullable=False, comment='Expected quality that one more unit would add, quality units per unit.'),
-    sa.Column('unit', sa.Text(), nullable=False, comment='USD, or slot of a batch.'),
+    sa.Column('unit', sa.Text(), nullable=False, comment='USD, or query over the night.'),
     sa.Column('binding', sa.Boolean(), nullable=False, comment='Whether the constraint is what limits the night.'),
     sa.Column('words', sa.Text(), nullable=False, comment='The same in a sentence.'),
     sa.ForeignKeyConstraint(['run_id'], ['routing_runs.run_id'], name=op.f('fk_shadow_prices_run_id')),
