@@ -75,7 +75,8 @@ def make_workload(
         date | None, typer.Option("--dt", parser=parse_dt, metavar="YYYY-MM-DD", help="Tonight; yesterday by default.")
     ] = None,
     tonight: Annotated[int, typer.Option(min=0, help="Queries in tonight's backlog.")] = 6000,
-    queries_per_day: Annotated[int, typer.Option(min=0, help="Queries a day, before tonight.")] = 1500,
+    queries_per_day: Annotated[int, typer.Option(min=0, help="Queries of an ordinary weekday, before tonight.")] = 1500,
+    backlog_per_day: Annotated[int | None, typer.Option(min=0, help="The same of the backlog history alone.")] = None,
     days: Annotated[int, typer.Option(min=1, help="Days of outcomes and of backlog history.")] = 14,
     parts: Annotated[int, typer.Option(min=1, help="Files of tonight's backlog.")] = 8,
     broken: Annotated[int, typer.Option(min=0, help="Rows of tonight's backlog broken on purpose.")] = 12,
@@ -86,7 +87,7 @@ def make_workload(
     from routing_core.steps import prepare
 
     settings = load_settings() if seed is None else load_settings(seed=seed)
-    size = prepare.WorkloadSize(days, queries_per_day, tonight, parts, broken)
+    size = prepare.WorkloadSize(days, queries_per_day, backlog_per_day, tonight, parts, broken)
     _print(as_json, prepare.make_workload(to or settings.home, dt or _yesterday(), settings, size), _lines)
 
 

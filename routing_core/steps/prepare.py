@@ -29,7 +29,9 @@ class WorkloadSize:
     days : int
         Days of outcomes, and of backlog history, that end with tonight.
     queries_per_day : int
-        Queries of an ordinary day.
+        Queries of an ordinary weekday, as outcomes and as backlog history.
+    backlog_per_day : int or None
+        Those of the backlog history, where they are others.
     tonight : int
         Queries in tonight's backlog.
     parts : int
@@ -40,6 +42,7 @@ class WorkloadSize:
 
     days: int = 14
     queries_per_day: int = 1500
+    backlog_per_day: int | None = None
     tonight: int = 6000
     parts: int = 8
     broken: int = 12
@@ -70,6 +73,7 @@ def make_workload(
         outcome_days=size.days,
         backlog_days=size.days,
         queries_per_day=size.queries_per_day,
+        backlog_per_day=size.backlog_per_day,
         tonight=size.tonight,
         parts=size.parts,
         seed=settings.seed,
@@ -96,7 +100,7 @@ def demo_home(home: Path, dt: date) -> Settings:
         file.write_text(_DEMO_SETTINGS)
     settings = load_settings(home=home)
     init_db(settings)
-    make_workload(home, dt, settings, WorkloadSize())
+    make_workload(home, dt, settings, WorkloadSize(queries_per_day=1000, backlog_per_day=6000))
     return settings
 
 

@@ -57,6 +57,7 @@ def make_workload(
     catalog: Catalog,
     labels: Labels = "logged",
     embedding_size: int = 0,
+    backlog_per_day: int | None = None,
 ) -> dict[str, Any]:
     """Write a workload below ``root``: ``outcomes/dt=*`` and ``backlog/dt=*``.
 
@@ -80,6 +81,8 @@ def make_workload(
         Whether the answering model alone is logged, with its propensity, or every model.
     embedding_size : int
         Length of an ``embedding`` column in backlog and outcomes; 0 for none.
+    backlog_per_day : int, optional
+        Queries of an ordinary weekday as backlog history, where it is not ``queries_per_day``.
 
     Returns
     -------
@@ -98,7 +101,7 @@ def make_workload(
     for day in _days_until(last_day, outcome_days):
         outcomes += _write_outcomes(root, world, day, daily_volume(day, queries_per_day), labels, embedding_size)
     for day in _days_until(last_day - timedelta(days=1), backlog_days):
-        rows = daily_volume(day, queries_per_day)
+        rows = daily_volume(day, queries_per_day if backlog_per_day is None else backlog_per_day)
         _write_backlog(root, world, day, rows, 1, {}, embedding_size)
         history += rows
     plan = broken_rows(seed, tonight, broken)
