@@ -1,0 +1,137 @@
+"""The exact core: near-tied queries decided together by OR-Tools, under what the others leave of every limit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from ortools.sat.python import cp_model
+
+from routing_core.route.block import Block, CoreAnswer, holds
+from routing_core.route.kinds import Kinds, alike
+
+WHOLE_BITS = 50
+"""Bits of the largest sum of integers that stand for money or value; float64 holds them exactly."""
+
+
+def solve_core(
+    block: Block,
+    allowed: NDArray[np.bool_],
+    choice: NDArray[np.int16],
+    *,
+    effort: float,
+    tolerance: float = 0.0,
+    wall_seconds: float = np.inf,
+) -> CoreAnswer:
+    """Decide a block of one problem exactly.
+
+    Money and value are counted in whole units. Costs are first rounded down, which relaxes the limits by
+    less than a part in 10¹⁰, so that the bound is valid; should the decision then break a limit, costs
+    are rounded up for another.
+
+    Parameters
+    ----------
+    block : Block
+        One problem.
+    allowed : ndarray of bool, shape (n_options, n_queries)
+        Options to choose among; at least one per query.
+    choice : ndarray of int16, shape (n_queries,)
+        A decision to start from.
+    effort : float
+        Most deterministic time.
+    tolerance : float, quality units
+        How far from the optimum the search may stop.
+    wall_seconds : float
+        Safety net.
+    """
+    relaxed = _search(block, allowed, choice, np.floor, effort, tolerance, wall_seconds)
+    if relaxed.choice is None or holds(block, relaxed.choice):
+        return relaxed
+    rest = max(effort - relaxed.effort, 0.1 * effort)
+    strict = _search(block, allowed, choice, np.ceil, rest, tolerance, wall_seconds)
+    return CoreAnswer(strict.choice, relaxed.bound, relaxed.effort + strict.effort)
+
+
+def _search(
+    block: Block,
+    allowed: NDArray[np.bool_],
+    choice: NDArray[np.int16],
+    rounding: np.ufunc,
+    effort: float,
+    tolerance: float,
+    wall_seconds: float,
+) -> CoreAnswer:
+    kinds = alike(block, allowed)
+    model = cp_model.CpModel()
+    counts = _variables(model, allowed, kinds)
+    for r in range(block.amount.shape[1]):
+        _add_limit(model, block, counts, kinds, r, rounding)
+    unit = _objective(model, block, counts, kinds)
+    for (k, g), count in counts.items():
+        model.add_hint(count, kinds.taking(choice, k, g))
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.max_deterministic_time = effort
+    solver.parameters.absolute_gap_limit = max(tolerance / unit, 0.5)
+    solver.parameters.relative_gap_limit = 0.0
+    if np.isfinite(wall_seconds):
+        solver.parameters.max_time_in_seconds = max(wall_seconds, 0.01)
+    status = solver.solve(model)
+    found = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
+    bound = solver.best_objective_bound * unit if found else -np.inf if status == cp_model.INFEASIBLE else np.inf
+    decided = kinds.spread({pair: solver.value(count) for pair, count in counts.items()}) if found else None
+    return CoreAnswer(decided, bound, solver.response_proto.deterministic_time)
+
+
+def _variables(
+    model: cp_model.CpModel, allowed: NDArray[np.bool_], kinds: Kinds
+) -> dict[tuple[int, int], cp_model.IntVar]:
+    """How many queries of each kind take each option."""
+    counts = {}
+    for g, (first, count) in enumerate(zip(kinds.first, kinds.count.tolist(), strict=True)):
+        mine = [int(k) for k in np.flatnonzero(allowed[:, first])]
+        for k in mine:
+            counts[k, g] = model.new_int_var(0, count, "")
+        if count == 1:
+            model.add_exactly_one([counts[k, g] for k in mine])
+        else:
+            model.add(sum(counts[k, g] for k in mine) == count)
+    return counts
+
+
+def _add_limit(
+    model: cp_model.CpModel,
+    block: Block,
+    counts: dict[tuple[int, int], cp_model.IntVar],
+    kinds: Kinds,
+    r: int,
+    rounding: np.ufunc,
+) -> None:
+    """Hold one limit; money is in whole units of which the largest possible sum has ``WHOLE_BITS`` bits."""
+    amount, is_money = float(block.amount[0, r]), bool(block.effect[:, 0, r].any())
+    group = np.zeros(len(kinds.first), dtype=np.intp) if block.group is None else block.group[kinds.first]
+    terms, weights = [], []
+    for (k, g), count in counts.items():
+        effect, first = block.effect[group[g], :, r], kinds.first[g]
+        per_model = effect[1 + k] if k < block.n_models else 0.0
+        weight = float(effect[0] * block.cost[0, k, first] if is_money else per_model)
+        if weight > 0:
+            terms.append(count)
+            weights.append(weight)
+    if not terms:
+        return
+    largest = max(max(weights) * float(kinds.count.sum()), amount)
+    scale = 2.0**WHOLE_BITS / largest if is_money else 1.0
+    room = int(np.floor(max(amount, 0.0) * scale + (0.0 if is_money else 1e-9)))
+    model.add(cp_model.LinearExpr.weighted_sum(terms, [int(rounding(w * scale)) for w in weights]) <= room)
+
+
+def _objective(
+    model: cp_model.CpModel, block: Block, counts: dict[tuple[int, int], cp_model.IntVar], kinds: Kinds
+) -> float:
+    """Maximise value, rounded up to whole units so that the bound stays one; returns the unit."""
+    value = {(k, g): float(block.value[0, k, kinds.first[g]]) for k, g in counts}
+    largest = max((abs(v) for v in value.values()), default=1.0) or 1.0
+    unit = largest * max(float(kinds.count.sum()), 1.0) / 2.0**WHOLE_BITS
+    whole = [int(np.ceil(v / unit)) for v in value.values()]
+    model.maximize(cp_model.LinearExpr.weighted_sum(list(counts.values()), whole))
+    return unit

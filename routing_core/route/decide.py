@@ -1,0 +1,156 @@
+"""From prices to decisions: ties split evenly, the nearest repaired, and whatever still does not fit deferred."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routing_core.records.assignments import DEFERRED
+from routing_core.route.block import Block
+from routing_core.route.coupling import Kind
+from routing_core.route.night import NightPrices
+from routing_core.route.parameters import Parameters
+from routing_core.route.passes import Certificate, nearest
+from routing_core.route.problem import ROUNDING
+from routing_core.route.repair import CANDIDATES, Repair, round_shares
+from routing_core.route.rows import STRETCH, Rows
+from routing_core.route.solution import proven_gap
+
+TIES = 4
+"""Factor by which the pool grows where more rows are tied than it holds."""
+TIED = 30.0
+"""Margin, in units of the smoothing, within which a row is split by shares: e⁻³⁰ of a query beyond it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """Near-tied rows taken out of a decision, to be decided again together.
+
+    Attributes
+    ----------
+    rows : ndarray of intp, shape (n_pool,)
+        Sorted by group.
+    block : Block
+        Their options, under what all other rows leave of the limits.
+    """
+
+    rows: NDArray[np.intp]
+    block: Block
+
+
+def decide(
+    rows: Rows, night: NightPrices, certificate: Certificate, parameters: Parameters
+) -> tuple[NDArray[np.int16], int]:
+    """A decision that holds all limits, near the optimum of the prices.
+
+    Returns
+    -------
+    model : ndarray of int16, shape (n_queries,)
+    touched : int
+        Rows that prices alone did not decide.
+    """
+    if not len(rows.coupling.amount):
+        return certificate.choice.copy(), 0
+    penalties = float(np.sum(rows.problem.penalty, dtype=np.float64))
+    best, best_objective = np.full(len(rows), DEFERRED, dtype=np.int16), -np.inf
+    model, touched = _split_ties(rows, night, certificate)
+    for start, size, candidates in (
+        (model, parameters.pool, CANDIDATES),
+        (model.copy(), TIES * parameters.pool, CANDIDATES),
+        (certificate.choice.copy(), parameters.pool, 2 * CANDIDATES),
+    ):
+        if size > parameters.pool and touched <= parameters.pool:
+            continue
+        pool = take_pool(rows, start, nearest(certificate.margin, size))
+        touched = max(touched, len(pool.rows))
+        repair = Repair(pool.block, as_options(pool, start)[None], night.prices[None], candidates)
+        repair.run(4 * len(pool.rows))
+        put_back(pool, repair.choice[0], start)
+        start = shed(rows, start)
+        objective = float(np.sum(rows.worth(start)))
+        if objective > best_objective:
+            best, best_objective = start, objective
+        if proven_gap(best_objective, certificate.bound, penalties) <= parameters.gap:
+            break
+    return best, touched
+
+
+def _split_ties(rows: Rows, night: NightPrices, certificate: Certificate) -> tuple[NDArray[np.int16], int]:
+    """The prices' own choice, but for ties, which are shared out; and how many rows are tied."""
+    model = certificate.choice.copy()
+    tied = np.flatnonzero(certificate.margin <= TIED * night.tau)
+    for start in range(0, len(tied), STRETCH):
+        some = rows.by_group(tied[start : start + STRETCH])
+        model[some] = _split(rows, night, some)
+    return model, len(tied)
+
+
+def _split(rows: Rows, night: NightPrices, some: NDArray[np.intp]) -> NDArray[np.int16]:
+    """Share tied rows out among their options as the smoothed prices do."""
+    block = rows.block(some, rows.coupling.amount)
+    worth = block.reduced(night.prices[None])
+    worth = (worth - worth.max(axis=1, keepdims=True)) / max(night.tau, 1e-300)
+    shares = np.exp(worth)
+    shares /= shares.sum(axis=1, keepdims=True)
+    return to_models(round_shares(shares)[0], block.n_models)
+
+
+def take_pool(rows: Rows, model: NDArray[np.int16], picked: NDArray[np.intp]) -> Pool:
+    """Take rows out of a decision."""
+    picked = rows.by_group(picked)
+    used = usage(rows, model)
+    used -= rows.coupling.usage(rows.coupling.group_usage(model[picked], rows.paid(model[picked], picked), picked))
+    return Pool(picked, rows.block(picked, rows.coupling.amount - used))
+
+
+def usage(rows: Rows, model: NDArray[np.int16]) -> NDArray[np.float64]:
+    """What a decision uses of every limit: shape (n_limits,)."""
+
+    def work(stretch: slice) -> NDArray[np.float64]:
+        at = np.arange(stretch.start, stretch.stop)
+        return rows.coupling.group_usage(model[stretch], rows.paid(model[stretch], at), at)
+
+    return rows.coupling.usage(np.sum(rows.over_stretches(work), axis=0))
+
+
+def as_options(pool: Pool, model: NDArray[np.int16]) -> NDArray[np.int16]:
+    """A decision as options of the pool's block, where deferral comes last."""
+    choice = model[pool.rows].astype(np.int16)
+    choice[choice == DEFERRED] = pool.block.n_models
+    return choice
+
+
+def to_models(choice: NDArray[np.int16], n_models: int) -> NDArray[np.int16]:
+    """Options as models."""
+    return np.where(choice == n_models, DEFERRED, choice).astype(np.int16)
+
+
+def put_back(pool: Pool, choice: NDArray[np.int16], model: NDArray[np.int16]) -> None:
+    """Write the pool's options into a decision."""
+    model[pool.rows] = to_models(choice, pool.block.n_models)
+
+
+def shed(rows: Rows, model: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Defer what does not fit, the least value lost for what it frees first. Deferral uses nothing, so this ends."""
+    coupling = rows.coupling
+    over = usage(rows, model) - coupling.amount
+    if np.all(over <= ROUNDING * coupling.amount):
+        return model
+    model = model.copy()
+    loss = rows.worth(model) + rows.problem.penalty
+    for r, limit in enumerate(coupling.limits):
+        over = usage(rows, model) - coupling.amount
+        if over[r] <= ROUNDING * coupling.amount[r]:
+            continue
+        paying = coupling.effect[:, 0 if limit.kind is not Kind.CAPACITY else 1 + limit.index, r] > 0
+        mine = np.flatnonzero(model >= 0) if limit.kind is not Kind.CAPACITY else np.flatnonzero(model == limit.index)
+        if coupling.group is not None:
+            mine = mine[paying[coupling.group[mine]]]
+        frees = rows.paid(model[mine], mine) if limit.kind is not Kind.CAPACITY else np.ones(len(mine))
+        mine, frees = mine[frees > 0], frees[frees > 0]
+        order = np.argsort(loss[mine] / frees, kind="stable")
+        freed = np.cumsum(frees[order])
+        model[mine[order[: int(np.searchsorted(freed, over[r])) + 1]]] = DEFERRED
+    return model

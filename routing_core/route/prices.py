@@ -1,0 +1,247 @@
+"""The dual: prices of the shared limits.
+
+D(y) = y·b + Σ_i max_k (v_ik − y·a_ik) over options k, deferral among them, is convex and piecewise linear. Its
+maximum is smoothed by τ log Σ exp(·/τ) (Nesterov, 2005), minimised by a projected Newton method (Bertsekas, 1982)
+with Levenberg–Marquardt damping, and τ is lowered until smoothing costs less than the tolerance. Any y ≥ 0 gives a
+valid bound, so nothing here can make a proof wrong, only wide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routing_core.route.block import Block
+
+FIRST_TAU = 0.05
+"""Smoothing at which a cold start begins, quality units."""
+LAST_TAU = 1e-6
+"""Smoothing below which nothing is gained in float64."""
+COOLING = 0.25
+"""Factor from one smoothing to the next."""
+STEPS_PER_TAU = 30
+"""Most Newton steps before smoothing is lowered regardless."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Descent:
+    """Prices found for a stack of problems.
+
+    Attributes
+    ----------
+    prices : ndarray of float64, shape (n_problems, n_limits)
+    shares : ndarray of float64, shape (n_problems, n_options, n_queries), in [0, 1]
+        The smoothed maximum's weights: a fractional decision that holds the limits nearly.
+    gradient : ndarray of float64, shape (n_problems, n_limits)
+        What the shares leave of every limit.
+    hessian : ndarray of float64, shape (n_problems, n_limits, n_limits)
+    tau : ndarray of float64, shape (n_problems,)
+        Smoothing at which the descent ended, quality units.
+    passes : int
+    """
+
+    prices: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    gradient: NDArray[np.float64]
+    hessian: NDArray[np.float64]
+    tau: NDArray[np.float64]
+    passes: int
+
+
+@dataclass(slots=True)
+class _Point:
+    """The smoothed dual at one y, for every problem."""
+
+    value: NDArray[np.float64]
+    gradient: NDArray[np.float64]
+    hessian: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    shares: NDArray[np.float64]
+
+    def take_over(self, other: _Point, which: NDArray[np.bool_]) -> None:
+        for name in ("value", "gradient", "hessian", "loss", "shares"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if which.all():
+                setattr(self, name, theirs)
+            else:
+                mine[which] = theirs[which]
+
+
+def descend(
+    block: Block,
+    start: NDArray[np.float64] | None = None,
+    *,
+    tolerance: float | NDArray[np.float64],
+    first_tau: float = FIRST_TAU,
+    last_tau: float = LAST_TAU,
+    max_passes: int = 200,
+) -> Descent:
+    """Minimise the dual of every problem in the block.
+
+    Parameters
+    ----------
+    block : Block
+    start : ndarray of float64, shape (n_problems, n_limits), or None
+        Prices to start from.
+    tolerance : float or ndarray of shape (n_problems,), quality units
+        What smoothing may cost in the bound.
+    first_tau, last_tau : float
+        Range of the smoothing.
+    max_passes : int
+        Most evaluations.
+    """
+    count, limits = block.amount.shape
+    money = _money_scale(block)
+    prices = np.zeros((count, limits)) if start is None else np.maximum(start, 0.0) * money
+    tolerance = np.broadcast_to(np.asarray(tolerance, dtype=np.float64), (count,))
+    scaled = _scaled(block, money)
+    state = _State(prices, np.full(count, first_tau), np.full(count, 1e-3), np.zeros(count, dtype=np.int64))
+    point = _evaluate(scaled, prices, state.tau)
+    passes = 1
+    open_ = np.ones(count, dtype=np.bool_)
+    while limits and passes < max_passes and open_.any():
+        _newton_step(scaled, state, point, open_)
+        passes += 1
+        passes += _cool(scaled, state, point, open_, tolerance, last_tau)
+    hessian = point.hessian * money[:, :, None] * money[:, None, :]
+    return Descent(state.prices / money, point.shares, point.gradient * money, hessian, state.tau, passes)
+
+
+@dataclass(slots=True)
+class _State:
+    prices: NDArray[np.float64]
+    tau: NDArray[np.float64]
+    damping: NDArray[np.float64]
+    steps: NDArray[np.int64]
+    """Steps since smoothing was lowered."""
+
+
+def _money_scale(block: Block) -> NDArray[np.float64]:
+    """Unit of each limit: what an eligible answer costs on average for money, 1 for capacity."""
+    paid = block.cost > 0
+    mean = block.cost.sum(axis=(1, 2)) / np.maximum(paid.sum(axis=(1, 2)), 1)
+    mean[mean == 0] = 1.0
+    is_money = block.effect[:, 0].any(axis=0)
+    return np.where(is_money, mean[:, None], 1.0)
+
+
+def _scaled(block: Block, money: NDArray[np.float64]) -> Block:
+    """The block with costs near 1, so that prices of money and of capacity are alike."""
+    is_money = block.effect[:, 0].any(axis=0)
+    if not is_money.any():
+        return block
+    unit = money[:, is_money][:, 0]
+    return Block(block.value, block.cost / unit[:, None, None], block.amount / money, block.effect, block.group)
+
+
+def _evaluate(block: Block, prices: NDArray[np.float64], tau: NDArray[np.float64]) -> _Point:
+    """Value, gradient, Hessian of the smoothed dual, and what smoothing adds to the bound."""
+    worth = block.reduced(prices)
+    best = worth.max(axis=1)
+    worth -= best[:, None]
+    worth /= tau[:, None, None]
+    shares = np.exp(worth)
+    total = shares.sum(axis=1)
+    shares /= total[:, None]
+    entropy = tau * np.log(total).sum(axis=1)
+    value = best.sum(axis=1) + entropy + np.einsum("pr,pr->p", prices, block.amount)
+    usage, hessian = _moments(block, shares, tau)
+    return _Point(value, block.amount - usage, hessian, entropy, shares)
+
+
+def _moments(
+    block: Block, shares: NDArray[np.float64], tau: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Usage of the limits (n_problems, n_limits) and its derivative by prices (n_problems, n_limits, n_limits)."""
+    m = block.n_models
+    limits = block.amount.shape[1]
+    usage = np.zeros((len(shares), limits))
+    hessian = np.zeros((len(shares), limits, limits))
+    spent = shares * block.cost
+    features = np.empty((len(shares), 1 + m, shares.shape[2]))
+    np.sum(spent, axis=1, out=features[:, 0])
+    features[:, 1:] = shares[:, :-1]
+    spread = np.arange(1, 1 + m)
+    for effect, part in zip(block.effect, block.parts(), strict=True):
+        x = features[:, :, part]
+        used = x.sum(axis=2)
+        second = -(x @ np.swapaxes(x, 1, 2))
+        second[:, 0, 0] += np.einsum("pkn,pkn->p", spent[:, :, part], block.cost[:, :, part])
+        mixed = spent[:, :-1, part].sum(axis=2)
+        second[:, 0, 1:] += mixed
+        second[:, 1:, 0] += mixed
+        second[:, spread, spread] += used[:, 1:]
+        usage += used @ effect
+        hessian += effect.T @ second @ effect
+    return usage, hessian / tau[:, None, None]
+
+
+def _newton_step(block: Block, state: _State, point: _Point, open_: NDArray[np.bool_]) -> None:
+    """One damped, projected step for every open problem; kept only where it lowers the smoothed dual."""
+    at = np.flatnonzero(open_)
+    whole = len(at) == len(open_)
+    part = block if whole else block.at(at)
+    trial = np.maximum(state.prices[at] + _direction(state, point, at), 0.0)
+    new = _evaluate(part, trial, state.tau[at])
+    better = new.value <= point.value[at] + 1e-14 * np.abs(point.value[at])
+    state.damping[at] = np.where(better, np.maximum(state.damping[at] * 0.1, 1e-10), state.damping[at] * 10.0)
+    state.steps[at] += 1
+    kept = at[better]
+    state.prices[kept] = trial[better]
+    if whole:
+        point.take_over(new, better)
+        return
+    for name in ("value", "gradient", "hessian", "loss", "shares"):
+        getattr(point, name)[kept] = getattr(new, name)[better]
+
+
+def _direction(state: _State, point: _Point, at: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Newton direction on the prices that are not held at zero."""
+    gradient, hessian = point.gradient[at], point.hessian[at].copy()
+    held = (state.prices[at] <= 0) & (gradient >= 0)
+    spread = np.arange(hessian.shape[1])
+    diagonal = hessian[:, spread, spread]
+    floor = 1e-3 * diagonal.mean(axis=1, keepdims=True) + 1e-12
+    hessian[held] = 0.0
+    np.swapaxes(hessian, 1, 2)[held] = 0.0
+    hessian[:, spread, spread] += np.where(held, 1.0, state.damping[at, None] * (diagonal + floor) + 1e-9 * floor)
+    solved = np.linalg.solve(hessian, np.where(held, 0.0, -gradient)[..., None])
+    return np.asarray(solved[..., 0], dtype=np.float64)
+
+
+def _cool(
+    block: Block,
+    state: _State,
+    point: _Point,
+    open_: NDArray[np.bool_],
+    tolerance: NDArray[np.float64],
+    last_tau: float,
+) -> int:
+    """Lower the smoothing where its minimum is reached, close what is precise enough; 1 if that took a pass."""
+    excess = _excess(state, point)
+    settled = open_ & ((excess <= 0.3 * np.maximum(point.loss, tolerance)) | (state.steps >= STEPS_PER_TAU))
+    done = settled & ((point.loss + excess <= tolerance) | (state.tau <= last_tau))
+    open_ &= ~done
+    cooler = np.flatnonzero(settled & ~done)
+    if not len(cooler):
+        return 0
+    state.tau[cooler] = np.maximum(state.tau[cooler] * COOLING, last_tau)
+    state.damping[cooler] = 1e-3
+    state.steps[cooler] = 0
+    whole = len(cooler) == len(open_)
+    new = _evaluate(block if whole else block.at(cooler), state.prices[cooler], state.tau[cooler])
+    for name in ("value", "gradient", "hessian", "loss", "shares"):
+        getattr(point, name)[cooler] = getattr(new, name)
+    return 1
+
+
+def _excess(state: _State, point: _Point) -> NDArray[np.float64]:
+    """What an undamped step is foretold to gain: about how far each problem is from its smoothed minimum."""
+    at = np.arange(len(state.prices))
+    undamped = _State(state.prices, state.tau, np.zeros(len(at)), state.steps)
+    step = np.maximum(state.prices + _direction(undamped, point, at), 0.0) - state.prices
+    curved = 0.5 * np.einsum("pr,prs,ps->p", step, point.hessian, step)
+    foretold: NDArray[np.float64] = -np.einsum("pr,pr->p", point.gradient, step) - curved
+    return np.abs(foretold)

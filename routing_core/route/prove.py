@@ -1,0 +1,164 @@
+"""Closing the gap: exact cores of growing size, until the gap asked for is proven or the effort is spent."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routing_core.route.block import Block, CoreAnswer
+from routing_core.route.core import solve_core
+from routing_core.route.decide import as_options, put_back, shed, take_pool
+from routing_core.route.milp import solve_milp
+from routing_core.route.parameters import Parameters
+from routing_core.route.passes import Certificate, nearest
+from routing_core.route.rows import Rows
+from routing_core.route.solution import proven_gap
+
+FIRST_CORE = 60
+"""Rows of the first core."""
+GROWTH = 4
+"""Factor from one core to the next."""
+WHOLE_NUMBERS = 120
+"""Rows up to which a core is solved in whole numbers by CP-SAT; above, branch and bound over an LP is faster."""
+SHARE = 0.25
+"""Share of what is left of the effort that a core which proves nothing by itself may take."""
+
+
+@dataclass(slots=True)
+class Incumbent:
+    """The best decision so far, and the least bound.
+
+    Attributes
+    ----------
+    model : ndarray of int16, shape (n_queries,)
+    objective, bound : float, quality units
+    core_queries : int
+    """
+
+    model: NDArray[np.int16]
+    objective: float
+    bound: float
+    core_queries: int
+
+    def take(self, rows: Rows, model: NDArray[np.int16]) -> None:
+        """Keep a feasible decision if it is better."""
+        objective = float(np.sum(rows.worth(model)))
+        if objective > self.objective:
+            self.model, self.objective = model, objective
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search for better decisions may use.
+
+    Attributes
+    ----------
+    tolerance : float, quality units
+        How far from the optimum it may stop.
+    effort : float
+        Deterministic time.
+    deadline : float
+        ``time.perf_counter`` at which the safety net ends it.
+    """
+
+    tolerance: float
+    effort: float
+    deadline: float
+
+
+def prove(
+    rows: Rows,
+    prices: NDArray[np.float64],
+    certificate: Certificate,
+    incumbent: Incumbent,
+    parameters: Parameters,
+    deadline: float,
+) -> None:
+    """Solve cores exactly, each larger than the last, until the gap is proven.
+
+    A row is in the core if another option costs it, in reduced value, no more than a threshold. Once the threshold
+    is the whole gap in quality units, every better decision lies within the core (reduced-cost fixing), and
+    the core's bound is the night's.
+
+    Parameters
+    ----------
+    rows, prices, certificate, parameters
+    incumbent : Incumbent
+        Improved in place.
+    deadline : float
+        ``time.perf_counter`` at which the safety net ends the search.
+    """
+    penalties = float(np.sum(rows.problem.penalty, dtype=np.float64))
+    effort, size = parameters.core_effort, FIRST_CORE
+    while effort > 0 and time.perf_counter() < deadline:
+        if proven_gap(incumbent.objective, incumbent.bound, penalties) <= parameters.gap:
+            return
+        width = gap_width(certificate.bound, incumbent.objective)
+        complete = int(np.count_nonzero(certificate.margin <= width))
+        whole = complete <= min(parameters.core_queries, size * GROWTH)
+        if not whole:
+            width = float(certificate.margin[nearest(certificate.margin, size)].max())
+        search = Search(
+            0.5 * parameters.gap * (incumbent.bound + penalties), effort if whole else SHARE * effort, deadline
+        )
+        effort -= _solve_one(rows, prices, certificate, incumbent, width, whole, search)
+        if whole or size >= min(parameters.core_queries, len(rows)):
+            return
+        size = min(size * GROWTH, parameters.core_queries)
+
+
+def gap_width(bound: float, objective: float) -> float:
+    """The gap in quality units, a little widened: no better decision takes an option that loses more."""
+    return (bound - objective) * (1 + 1e-9) + 1e-6
+
+
+def _solve_one(
+    rows: Rows,
+    prices: NDArray[np.float64],
+    certificate: Certificate,
+    incumbent: Incumbent,
+    width: float,
+    whole: bool,
+    search: Search,
+) -> float:
+    """Solve one core; returns the deterministic time it took."""
+    picked = np.flatnonzero(certificate.margin <= width)
+    if whole:  # a row outside the core takes its best option in every better decision
+        base = certificate.choice.copy()
+        base[picked] = incumbent.model[picked]
+    else:
+        base = incumbent.model.copy()
+    pool = take_pool(rows, base, picked)
+    choice = as_options(pool, base)
+    own = float(np.sum(pool.block.value[0, choice, np.arange(len(choice))]))
+    fixed = float(np.sum(rows.worth(base))) - own
+    answer = exact(pool.block, prices, choice, width, search)
+    incumbent.core_queries = max(incumbent.core_queries, len(pool.rows))
+    if answer.choice is not None:
+        put_back(pool, answer.choice, base)
+        incumbent.take(rows, shed(rows, base))
+    if whole:
+        slack = 1e-13 * (abs(fixed) + abs(own) + len(rows))
+        incumbent.bound = min(incumbent.bound, max(incumbent.objective, fixed + answer.bound) + slack)
+    return max(answer.effort, 1e-3)
+
+
+def exact(
+    block: Block, prices: NDArray[np.float64], choice: NDArray[np.int16], width: float, search: Search
+) -> CoreAnswer:
+    """Decide a block among the options that lose at most ``width`` of reduced value, and those taken now."""
+    worth = block.reduced(prices[None])[0]
+    allowed = worth >= worth.max(axis=0) - width
+    allowed[choice, np.arange(len(choice))] = True
+    solver = solve_core if block.value.shape[2] <= WHOLE_NUMBERS else solve_milp
+    return solver(
+        block,
+        allowed,
+        choice,
+        effort=search.effort,
+        tolerance=search.tolerance,
+        wall_seconds=search.deadline - time.perf_counter(),
+    )

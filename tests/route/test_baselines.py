@@ -1,0 +1,93 @@
+"""Baselines hold the same limits as a plan, and are what they are called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from routing_core.route.baselines import Fallback, Routed, at_random, best_single, calibrated, greedy_fill, per_query
+from routing_core.route.problem import Problem
+from routing_core.route.solve import solve
+from routing_core.route.verify import verify
+
+
+def _all(problem: Problem) -> list[Routed]:
+    routed = [per_query(problem, 0.9, fallback) for fallback in Fallback]
+    return [*routed, best_single(problem), greedy_fill(problem), at_random(problem, 4)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_baselines_hold_every_limit_and_never_beat_the_bound(kit: Any, seed: int) -> None:
+    """Budgets, capacities, teams, deadlines, eligibility: checked by the same code as a plan."""
+    rng = np.random.default_rng(seed)
+    n = 400
+    night = kit.night(
+        n,
+        4,
+        seed=seed,
+        batches=3,
+        capacity=np.array([20, 25, 30, 20]),
+        eligible=rng.random((n, 4)) < 0.8,
+        team=rng.integers(-1, 2, n, dtype=np.int32),
+        team_budget=np.array([0.02, 0.2]),
+        last_batch=rng.integers(0, 4, n, dtype=np.int32),
+    )
+    plan = solve(night)
+    for routed in _all(night):
+        as_solution = replace(
+            plan,
+            model=routed.model,
+            batch=routed.batch,
+            objective=routed.objective,
+            spend=routed.spend,
+            load=routed.load,
+        )
+        broken = [v for v in verify(night, as_solution).violations if not v.startswith("gap")]
+        assert not broken
+
+
+@pytest.fixture
+def three() -> Problem:
+    """Three queries, a good dear model with one slot, a middling one and a cheap poor one."""
+    quality = np.tile(np.array([[0.9, 0.6, 0.3]], np.float32), (3, 1))
+    cost = np.tile(np.array([[1.0, 0.5, 0.1]], np.float32), (3, 1))
+    return Problem(quality, cost, np.zeros(3), 10.0, np.array([1, 3, 3]))
+
+
+@pytest.mark.parametrize(
+    ("fallback", "models"),
+    [(Fallback.CHEAPEST_FEASIBLE, [0, 2, 2]), (Fallback.BEST_FEASIBLE, [0, 1, 1]), (Fallback.UNSERVED, [0, -1, -1])],
+)
+def test_overflow_goes_where_the_fallback_says(three: Problem, fallback: Fallback, models: list[int]) -> None:
+    """All want the best model, one fits; by hand."""
+    assert per_query(three, 1.0, fallback).model.tolist() == models
+
+
+def test_the_trade_off_runs_from_cheapest_to_best(three: Problem) -> None:
+    """At a = 0 only cost counts, at a = 1 only quality."""
+    roomy = replace(three, capacity=np.array([3, 3, 3]))
+    assert per_query(roomy, 0.0, Fallback.UNSERVED).model.tolist() == [2, 2, 2]
+    assert per_query(roomy, 1.0, Fallback.UNSERVED).model.tolist() == [0, 0, 0]
+
+
+def test_calibration_meets_the_spend_it_is_given(kit: Any) -> None:
+    """Bisection on the trade-off: within one per cent, never above it."""
+    night = kit.night(3000, 6, budget=5.0, room=20.0)
+    target = 0.5 * per_query(night, 1.0, Fallback.UNSERVED).spend
+    _, routed = calibrated(night, Fallback.CHEAPEST_FEASIBLE, target)
+    assert routed.spend == pytest.approx(target, rel=0.01)
+
+
+def test_the_best_single_model_is_the_best_of_all_single_ones(three: Problem) -> None:
+    """Three at 0.6 beat one at 0.9."""
+    assert best_single(three).model.tolist() == [1, 1, 1]
+
+
+def test_random_is_the_same_for_the_same_seed(kit: Any) -> None:
+    """And another for another."""
+    night = kit.night(200, 4, budget=5.0, room=9.0)
+    assert np.array_equal(at_random(night, 1).model, at_random(night, 1).model)
+    assert not np.array_equal(at_random(night, 1).model, at_random(night, 2).model)
