@@ -1,0 +1,169 @@
+"""The wait for a night's data: a task that holds no worker while it waits.
+
+The three DAGs are ordered by data, not by each other's runs. `WaitFor` looks once; if what it waits for is not there
+yet, a trigger goes on looking from the triggerer until it is, or until the limit has passed since the task's own start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from routing_core.errors import MissingAllocationError, MissingPartitionError, MissingPredictorError, NightshiftError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class Awaited(StrEnum):
+    """What a task may wait for."""
+
+    VERDICT = "verdict"
+    """The verdict of retraining for a date: a champion was promoted, or kept."""
+    ALLOCATION = "allocation"
+    """An allocation that serves a date."""
+    BACKLOG = "backlog"
+    """A complete backlog partition. There is no going on without it."""
+    NIGHT = "night"
+    """A current run of a date, whose deferred queries a chained night takes up."""
+
+
+_DISPENSABLE = frozenset({Awaited.VERDICT, Awaited.ALLOCATION, Awaited.NIGHT})
+"""What a scheduled night can go on without: older predictors and allocations serve as well, if not as good."""
+
+_MISSING: dict[Awaited, type[NightshiftError]] = {
+    Awaited.VERDICT: MissingPredictorError,
+    Awaited.ALLOCATION: MissingAllocationError,
+    Awaited.BACKLOG: MissingPartitionError,
+    Awaited.NIGHT: MissingPartitionError,
+}
+
+
+def is_there(awaited: Awaited, on: date) -> bool:
+    """Whether what is awaited for a date is there."""
+    from routing_core.settings import load_settings
+    from routing_core.steps import ready
+
+    look = {
+        Awaited.VERDICT: ready.verdict_ready,
+        Awaited.ALLOCATION: ready.allocation_ready,
+        Awaited.BACKLOG: ready.backlog_ready,
+        Awaited.NIGHT: ready.night_ready,
+    }[awaited]
+    return look(on, load_settings())
+
+
+def remedy(awaited: Awaited, on: date) -> str:
+    """What to type to make what is awaited be there."""
+    night_before = on - timedelta(days=1)
+    return {
+        Awaited.VERDICT: f'airflow dags trigger retrain_predictors --conf \'{{"dt": "{on}"}}\', '
+        "or set predictor_policy to latest",
+        Awaited.ALLOCATION: f'airflow dags trigger allocate_instances --conf \'{{"dt": "{night_before}"}}\', '
+        "or set allocation_policy to latest",
+        Awaited.BACKLOG: f"complete the backlog partition dt={on}, then clear this task",
+        Awaited.NIGHT: f'airflow dags trigger route_backlog --conf \'{{"dt": "{on}"}}\', or set carry_over to none',
+    }[awaited]
+
+
+class DataTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is not followed by the type checker
+    """Looks every `poll_seconds` until what is awaited is there, or until `deadline`.
+
+    Parameters
+    ----------
+    awaited : str
+        A member of `Awaited`.
+    on : str
+        The date it is awaited for, YYYY-MM-DD.
+    deadline : str
+        ISO 8601 with offset. Absolute, so that a restarted triggerer does not start the wait anew.
+    poll_seconds : float
+        Pause between two looks, s.
+    """
+
+    def __init__(self, awaited: str, on: str, deadline: str, poll_seconds: float) -> None:
+        super().__init__()
+        self.awaited = Awaited(awaited)
+        self.on = on
+        self.deadline = deadline
+        self.poll_seconds = poll_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """What Airflow stores to build this trigger again in the triggerer."""
+        kwargs = {
+            "awaited": self.awaited.value,
+            "on": self.on,
+            "deadline": self.deadline,
+            "poll_seconds": self.poll_seconds,
+        }
+        return "nightshift_waits.DataTrigger", kwargs
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event: whether it is there."""
+        on, deadline = date.fromisoformat(self.on), datetime.fromisoformat(self.deadline)
+        # In a thread: a look at the database or an object store must not hold up the triggerer's other waits.
+        while not (there := await asyncio.to_thread(is_there, self.awaited, on)):
+            left = (deadline - datetime.now(UTC)).total_seconds()
+            if left <= 0:
+                break
+            await asyncio.sleep(min(self.poll_seconds, left))
+        yield TriggerEvent({"there": there})
+
+
+class WaitFor(BaseSensorOperator):  # type: ignore[misc]  # Airflow is not followed by the type checker
+    """Waits, deferred, until a night's data is there; says in its XCom whether it was.
+
+    When `wait_limit_minutes` have passed since the task's own start, a scheduled run goes on without what is
+    dispensable and the task returns False; a backfill or a run by hand fails with the remedy.
+
+    Parameters
+    ----------
+    awaited : Awaited
+        What is waited for.
+    on : str or None
+        The date it is awaited for, YYYY-MM-DD; None when there is nothing to wait for.
+    """
+
+    template_fields = ("on",)
+
+    def __init__(self, *, awaited: Awaited, on: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.awaited = awaited
+        self.on = on
+
+    def execute(self, context: Context) -> bool:
+        """Look once, then defer."""
+        from routing_core.settings import load_settings
+
+        if self.on is None or is_there(self.awaited, date.fromisoformat(self.on)):
+            return True
+        settings = load_settings()
+        deadline = datetime.now(UTC) + timedelta(minutes=settings.wait_limit_minutes)
+        self.log.info("no %s for %s yet; waiting until %s", self.awaited, self.on, deadline.isoformat("T", "seconds"))
+        trigger = DataTrigger(self.awaited.value, self.on, deadline.isoformat(), settings.wait_poll_seconds)
+        self.defer(trigger=trigger, method_name="settle")
+        return False  # never reached: defer raises
+
+    def settle(self, context: Context, event: dict[str, Any]) -> bool:
+        """Decide what to do when the trigger has ended.
+
+        Raises
+        ------
+        MissingPredictorError, MissingAllocationError, MissingPartitionError
+            The limit has passed and the run must not go on without.
+        """
+        if event["there"]:
+            return True
+        if context["dag_run"].run_type == "scheduled" and self.awaited in _DISPENSABLE:
+            self.log.warning("no %s for %s within the limit; going on without it", self.awaited, self.on)
+            return False
+        raise _MISSING[self.awaited](
+            f"task {self.task_id!r}: no {self.awaited} for {self.on} within wait_limit_minutes of the task's start",
+            remedy=remedy(self.awaited, date.fromisoformat(self.on)),
+        )
