@@ -1,0 +1,89 @@
+"""The ensemble: members fitted on the same features, averaged, their disagreement counted as doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routing_core.predict.quality import METHODS, QualityModel
+from routing_core.predict.recipe import Recipe
+from routing_core.predict.state import State, joined, part
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ensemble:
+    """Fitted members, each with an equal voice.
+
+    Attributes
+    ----------
+    members : tuple of QualityModel
+        None, if there was not a single outcome to learn from.
+    n_models : int
+    """
+
+    members: tuple[QualityModel, ...]
+    n_models: int
+
+    def estimate(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean over members, and the standard deviation of the estimate.
+
+        Members learn from the same labels, so their errors are taken as fully correlated: variances are averaged,
+        not divided, and what members disagree by is added.
+
+        Returns
+        -------
+        mean, std : ndarray of float32, shape (n_queries, n_models)
+            ``std`` is NaN where no member knows its own.
+        """
+        if not self.members:
+            nothing = np.full((len(X), self.n_models), np.nan, np.float32)
+            return np.full_like(nothing, 0.5), nothing
+        means, stds = zip(*(member.predict_with_std(X) for member in self.members), strict=True)
+        stacked = np.stack(means)
+        variances = np.stack(stds) ** 2
+        known = ~np.isnan(variances)
+        own = np.where(known, variances, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        total = np.where(known.any(axis=0), own + stacked.var(axis=0), np.nan)
+        return stacked.mean(axis=0), np.sqrt(total).astype(np.float32)
+
+    def state(self) -> State:
+        """The members' states, in order."""
+        states = joined({str(i): member.state() for i, member in enumerate(self.members)})
+        methods = [member.method for member in self.members]
+        return State({"methods": methods, "n_models": self.n_models, **states.meta}, states.arrays)
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The ensemble that `state` described."""
+        methods = state.meta["methods"]
+        members = (METHODS[name].from_state(part(state, str(i))) for i, name in enumerate(methods))
+        return cls(tuple(members), state.meta["n_models"])
+
+
+def fit_ensemble(
+    recipe: Recipe, X: NDArray[np.float32], y: NDArray[np.float32], weight: NDArray[np.float32], seed: int
+) -> Ensemble:
+    """Fit every member that ``recipe`` names.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    X : ndarray of float32, shape (n_queries, n_features)
+    y, weight : ndarray of float32, shape (n_queries, n_models)
+    seed : int
+    """
+    fitted = (_MAKE[name](recipe, seed).fit(X, y, weight) for name in recipe.quality)
+    return Ensemble(tuple(fitted) if weight.any() else (), y.shape[1])
+
+
+_MAKE: dict[str, Callable[[Recipe, int], QualityModel]] = {
+    "means": lambda recipe, seed: METHODS["means"](),
+    "knn": lambda recipe, seed: METHODS["knn"](neighbours=recipe.neighbours, bagged=recipe.bagged),
+    "low_rank": lambda recipe, seed: METHODS["low_rank"](rank=recipe.rank, seed=seed),
+    "ridge": lambda recipe, seed: METHODS["ridge"](),
+    "forest": lambda recipe, seed: METHODS["forest"](trees=recipe.trees, seed=seed),
+}

@@ -1,0 +1,228 @@
+"""Features: what predictors see of a query — its embedding, its task and the shape of its text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routing_core.errors import ContractError
+from routing_core.predict.cost import cost_features
+from routing_core.predict.encoders import (
+    Encoder,
+    TfidfSvd,
+    encoder_from_state,
+    encoder_state,
+    load_wordllama,
+    unit,
+    wordllama_missing,
+)
+from routing_core.predict.labels import Labels
+from routing_core.predict.linear import FEATURE_STEP, on_grid, product
+from routing_core.predict.state import State
+
+TASK_SCALE = 0.7
+"""Length of a task's indicator beside the unit embedding: queries of two tasks are never near neighbours by chance."""
+SHAPE_SCALE = 0.1
+"""Scale of the standardised shape features, small beside the embedding in a distance."""
+SHAPE_LIMIT = 0.5
+"""Largest shape feature, five standard deviations: an outlier is not to drown the embedding."""
+FITTED_ROWS = 20_000
+"""Most texts from which principal components are learnt."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureMap:
+    """Fitted features.
+
+    A row is the embedding centred on the training mean, projected on its principal components and scaled to unit
+    length; then the shape of the text, standardised; then an indicator of the task, 0 for a task never seen. All of it
+    lies on the grid that makes inner products exact.
+
+    Attributes
+    ----------
+    encoder : Encoder or None
+        None where vectors come precomputed.
+    reason : str
+        Why this encoder and not the one the recipe asked for; empty if it is the same.
+    mean : ndarray of float32, shape (n_dimensions,)
+    components : ndarray of float32, shape (n_dimensions, n_components)
+    shape_mean, shape_scale : ndarray of float32, shape (n_shape,)
+    tasks : tuple of str
+    """
+
+    encoder: Encoder | None
+    reason: str
+    mean: NDArray[np.float32]
+    components: NDArray[np.float32]
+    shape_mean: NDArray[np.float32]
+    shape_scale: NDArray[np.float32]
+    tasks: tuple[str, ...]
+
+    @property
+    def embedded(self) -> slice:
+        """Columns of the embedding."""
+        return slice(0, self.components.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Columns of a feature matrix."""
+        return int(self.components.shape[1]) + len(self.shape_mean) + len(self.tasks)
+
+    def transform(
+        self,
+        prompt: Sequence[str],
+        task: NDArray[np.object_],
+        input_tokens: NDArray[np.float64],
+        embedding: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Features of queries.
+
+        Parameters
+        ----------
+        prompt : sequence of str, length n_queries
+        task : ndarray of str objects, shape (n_queries,)
+        input_tokens : ndarray of float64, shape (n_queries,), tokens
+        embedding : ndarray of float32, shape (n_queries, n_dimensions), optional
+            Used only by a predictor that learnt from such a column.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_queries, width)
+
+        Raises
+        ------
+        ContractError
+            If it learnt from an embedding column and there is none, or of another dimension.
+        """
+        vectors = self.encoder.encode(prompt) if self.encoder else _checked(embedding, len(self.mean))
+        shape = (text_shape(prompt, input_tokens) - self.shape_mean) * self.shape_scale
+        known = np.array(self.tasks, dtype=object)
+        indicator = (task[:, None] == known[None, :]).astype(np.float32) * np.float32(TASK_SCALE)
+        embedded = unit(product(vectors - self.mean, self.components))
+        return on_grid(np.hstack([embedded, np.clip(shape, -SHAPE_LIMIT, SHAPE_LIMIT), indicator]), FEATURE_STEP)
+
+    def for_cost(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The features that answer lengths are learnt from, of rows that `transform` made."""
+        return cost_features(X, self.embedded, len(self.shape_mean))
+
+    def of_labels(self, labels: Labels) -> NDArray[np.float32]:
+        """Features of the queries that ``labels`` are for."""
+        return self.transform(labels.prompt, labels.task, labels.input_tokens, labels.embedding)
+
+    def state(self) -> State:
+        """Plain data and arrays, from which `from_state` makes it again."""
+        name, words, table = encoder_state(self.encoder.source) if self.encoder else ("embedding", [], self.mean[:0])
+        meta: dict[str, Any] = {"encoder": name, "reason": self.reason, "tasks": list(self.tasks), "words": words}
+        arrays = {
+            "table": table,
+            "mean": self.mean,
+            "components": self.components,
+            "shape_mean": self.shape_mean,
+            "shape_scale": self.shape_scale,
+        }
+        return State(meta, arrays)
+
+    @classmethod
+    def from_state(cls, state: State) -> FeatureMap:
+        """The features that `state` described."""
+        name = state.meta["encoder"]
+        arrays = {field: state.arrays[field] for field in ("mean", "components", "shape_mean", "shape_scale")}
+        encoder = None if name == "embedding" else encoder_from_state(name, state.meta["words"], state.arrays["table"])
+        return cls(encoder, state.meta["reason"], **arrays, tasks=tuple(state.meta["tasks"]))
+
+
+def learn_features(labels: Labels, encoder: str, dimensions: int, seed: int) -> tuple[FeatureMap, NDArray[np.float32]]:
+    """Learn features from the queries of ``labels``, without looking at the labels themselves.
+
+    Parameters
+    ----------
+    labels : Labels
+    encoder : str
+        One of `recipe.ENCODERS`. A precomputed column is preferred where there is one; an encoder that is not
+        installed gives way to TF-IDF + SVD, and the reason is kept.
+    dimensions : int
+        Principal components to keep.
+    seed : int
+
+    Returns
+    -------
+    FeatureMap
+    ndarray of float32, shape (n_queries, width)
+        Features of the same queries.
+    """
+    source, reason = _choose(labels, encoder, seed)
+    vectors = source.encode(labels.prompt) if source else np.asarray(labels.embedding, np.float32)
+    mean, components = _principal(_sample(vectors, seed), dimensions)
+    shape = text_shape(labels.prompt, labels.input_tokens)
+    spread = shape.std(axis=0) if len(shape) else np.zeros(shape.shape[1])
+    scale = np.where(spread > 1e-6, SHAPE_SCALE / np.maximum(spread, 1e-6), 0)
+    centre = shape.mean(axis=0) if len(shape) else np.zeros(shape.shape[1])
+    tasks = tuple(sorted({str(task) for task in labels.task}))
+    features = FeatureMap(source, reason, mean, components, centre.astype(np.float32), scale.astype(np.float32), tasks)
+    return features, features.of_labels(labels)
+
+
+def _choose(labels: Labels, encoder: str, seed: int) -> tuple[Encoder | None, str]:
+    """The encoder to use, and why it is not the one asked for."""
+    if labels.embedding is not None:
+        return None, "" if encoder == "embedding" else "the outcomes have an embedding column"
+    if encoder == "wordllama":
+        missing = wordllama_missing()
+        if missing is None:
+            return Encoder(load_wordllama()), ""
+        return Encoder(TfidfSvd.learn(labels.prompt, seed=seed)), missing
+    reason = "" if encoder == "tfidf_svd" else "the outcomes have no embedding column"
+    return Encoder(TfidfSvd.learn(labels.prompt, seed=seed)), reason
+
+
+def _sample(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    if len(vectors) <= FITTED_ROWS:
+        return vectors
+    return vectors[np.sort(np.random.default_rng(seed).choice(len(vectors), FITTED_ROWS, replace=False))]
+
+
+def _principal(vectors: NDArray[np.float32], dimensions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and leading principal axes, signs fixed so that the largest loading is positive."""
+    wide = vectors.shape[1]
+    if not len(vectors):
+        return np.zeros(wide, np.float32), np.eye(wide, min(wide, dimensions), dtype=np.float32)
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    centred = vectors - mean
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    axes = axes[:, ::-1][:, : min(dimensions, wide)]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    return mean.astype(np.float32), np.ascontiguousarray(axes, np.float32)
+
+
+def text_shape(prompt: Sequence[str], input_tokens: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shape of texts: log tokens, log characters, characters per token, and shares of lines and of spaces.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_queries, 5)
+    """
+    characters = np.array([len(text) for text in prompt], np.float64)
+    lines = np.array([text.count("\n") for text in prompt], np.float64)
+    blanks = np.array([text.count(" ") for text in prompt], np.float64)
+    columns = (
+        np.log1p(input_tokens),
+        np.log1p(characters),
+        characters / (1 + input_tokens),
+        lines / (1 + characters),
+        blanks / (1 + characters),
+    )
+    return np.stack(columns, axis=1)
+
+
+def _checked(embedding: NDArray[np.float32] | None, dimensions: int) -> NDArray[np.float32]:
+    if embedding is None or embedding.shape[1] != dimensions:
+        seen = "none" if embedding is None else f"{embedding.shape[1]} dimensions"
+        raise ContractError(
+            f"the predictor learnt from an embedding column of {dimensions} dimensions; the queries have {seen}",
+            remedy="retrain on outcomes without embeddings, or give the backlog the same column",
+        )
+    return np.asarray(embedding, np.float32)

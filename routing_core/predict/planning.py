@@ -1,0 +1,71 @@
+"""Plans made to learn from: a held-out night solved within a budget, with the same solver as the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routing_core.route.parameters import Parameters
+from routing_core.route.problem import UNLIMITED, Problem
+from routing_core.route.solve import solve
+
+DEFERRAL = 1.0
+"""Penalty of leaving a query unserved while learning: no model is worse, so all are served that the budget allows."""
+
+LEARNING = Parameters(gap=1e-3, core_effort=1.0, threads=1)
+"""Far finer than what held-out nights can tell apart, and no search for the last query's worth."""
+
+
+def plan(
+    quality: NDArray[np.float32],
+    cost: NDArray[np.floating],
+    budget: float,
+    capacity: NDArray[np.int64] | None = None,
+) -> NDArray[np.int16]:
+    """The best model for each query within the budget.
+
+    Parameters
+    ----------
+    quality : ndarray of float32, shape (n_queries, n_models), in [0, 1]
+        Quality planned with.
+    cost : ndarray of float, shape (n_queries, n_models), USD
+    budget : float, USD
+    capacity : ndarray of int64, shape (n_models,), queries, optional
+        No limit by default.
+
+    Returns
+    -------
+    ndarray of int16, shape (n_queries,)
+        Model of each query, −1 where none is affordable.
+    """
+    n_queries, n_models = quality.shape
+    problem = Problem(
+        quality=np.ascontiguousarray(quality, np.float32),
+        cost=np.ascontiguousarray(cost, np.float32),
+        penalty=np.full(n_queries, DEFERRAL),
+        budget=float(budget),
+        capacity=np.full(n_models, UNLIMITED) if capacity is None else np.asarray(capacity, np.int64),
+    )
+    return np.asarray(solve(problem, LEARNING).model, np.int16)
+
+
+def budgets(quality: NDArray[np.float32], cost: NDArray[np.floating], count: int = 3) -> Sequence[float]:
+    """Budgets per query that bind: between serving all with the cheapest model and with the best, in log steps.
+
+    Parameters
+    ----------
+    quality, cost : ndarray of float, shape (n_queries, n_models)
+    count : int
+
+    Returns
+    -------
+    sequence of float, USD per query
+    """
+    least = float(cost.min(axis=1).mean())
+    most = float(cost[np.arange(len(cost)), quality.argmax(axis=1)].mean())
+    if least <= 0 or most <= least:
+        return [max(most, least)]
+    steps = (np.arange(count) + 1) / (count + 1)
+    return [float(least * (most / least) ** step) for step in steps]

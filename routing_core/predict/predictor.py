@@ -1,0 +1,196 @@
+"""Predictors: fitted on logged outcomes, they say of any query what each model would be worth and cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from routing_core.errors import ContractError, ProblemError
+from routing_core.predict.calibration import Calibration
+from routing_core.predict.cost import TokenModel, cost_usd
+from routing_core.predict.ensemble import Ensemble
+from routing_core.predict.evidence import RobustChoice
+from routing_core.predict.features import FeatureMap
+from routing_core.predict.linear import QUALITY_STEP, blocks, on_grid
+from routing_core.predict.margin import CostMargin
+from routing_core.predict.recipe import Recipe
+from routing_core.predict.state import State, joined, part
+from routing_core.predict.strangers import Neighbourhood, StrangerShare, stranger_share
+from routing_core.predict.uncertainty import Robustness
+from routing_core.records.estimates import Estimates
+from routing_core.records.queries import Queries
+
+FORMAT = 1
+"""Version of the fitted state; a predictor of another version is not loaded."""
+CHUNK = 8192
+"""Queries estimated at a time: bounds the memory, changes no result."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A fitted predictor.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    models : tuple of str
+    n_outcomes : int
+        Outcomes learnt from.
+    ignored : int
+        Outcomes of models that are not among ``models``.
+    effective : ndarray of float64, shape (n_models,)
+        Effective sample size of each model, after recency and propensity weights.
+    features : FeatureMap
+    ensemble : Ensemble
+    calibration : Calibration
+    lengths : TokenModel
+    robust : RobustChoice
+        The lower estimate planned with, and the evidence for it.
+    cost_margin : CostMargin
+        How far realised spend runs over planned spend.
+    near : Neighbourhood
+    """
+
+    recipe: Recipe
+    models: tuple[str, ...]
+    n_outcomes: int
+    ignored: int
+    effective: NDArray[np.float64]
+    features: FeatureMap
+    ensemble: Ensemble
+    calibration: Calibration
+    lengths: TokenModel
+    robust: RobustChoice
+    cost_margin: CostMargin
+    near: Neighbourhood
+
+    def estimate(self, queries: Queries, prices: NDArray[np.float64], *, conservative: bool = False) -> Estimates:
+        """What each model would be worth and cost on each query.
+
+        A query's estimate does not depend on the queries it is estimated with.
+
+        Parameters
+        ----------
+        queries : Queries
+        prices : ndarray of float64, shape (n_models, 2), USD per token of (input, output)
+        conservative : bool
+            Take the conservative lower estimate rather than the chosen one, for a night of strangers.
+
+        Raises
+        ------
+        ProblemError
+            If ``prices`` does not match the models.
+        ContractError
+            If it learnt from an embedding column that the queries lack.
+        """
+        prices = np.asarray(prices, np.float64)
+        if prices.shape != (len(self.models), 2):
+            raise ProblemError(
+                f"prices must have shape ({len(self.models)}, 2), a row for each of the predictor's models, "
+                f"got {prices.shape}"
+            )
+        robust = self.robust.conservative if conservative else self.robust.chosen
+        shape = (len(queries), len(self.models))
+        mean, lower, cost = (np.empty(shape, np.float32) for _ in range(3))
+        with threadpool_limits(limits=1):
+            for rows in blocks(len(queries), CHUNK):
+                X = self._features(queries, rows)
+                mean[rows], std = self.quality(X)
+                cautious = robust.lower(mean[rows], std) - self.calibration.caution
+                lower[rows] = on_grid(np.maximum(cautious, 0), QUALITY_STEP)
+                tokens = self.lengths.tokens(self.features.for_cost(X))
+                cost[rows] = cost_usd(queries.input_tokens[rows].astype(np.float64), tokens, prices)
+        return Estimates(self.models, mean, lower, cost)
+
+    def quality(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Calibrated mean quality and its standard deviation.
+
+        Parameters
+        ----------
+        X : ndarray of float32, shape (n_queries, n_features)
+            As ``features`` makes them.
+
+        Returns
+        -------
+        mean, std : ndarray of float32, shape (n_queries, n_models)
+        """
+        mean, std = self.calibration.apply(*self.ensemble.estimate(X))
+        return on_grid(mean, QUALITY_STEP), std
+
+    def strangers(self, queries: Queries) -> StrangerShare:
+        """Share of ``queries`` that lie outside the training mix, by task and by distance."""
+        with threadpool_limits(limits=1):
+            chunks = [self._features(queries, rows) for rows in blocks(len(queries), CHUNK)]
+            X = np.concatenate(chunks) if chunks else np.zeros((0, self.features.width), np.float32)
+            return stranger_share(self.features, self.near, X, queries.task)
+
+    def _features(self, queries: Queries, rows: slice) -> NDArray[np.float32]:
+        return self.features.transform(
+            queries.prompt[rows],
+            queries.task[rows],
+            queries.input_tokens[rows].astype(np.float64),
+            None if queries.embedding is None else queries.embedding[rows],
+        )
+
+    @cached_property
+    def state(self) -> State:
+        """Everything that is fitted, as plain data and arrays."""
+        robust = joined({"chosen": self.robust.chosen.state(), "conservative": self.robust.conservative.state()})
+        parts = {
+            "features": self.features.state(),
+            "ensemble": self.ensemble.state(),
+            "calibration": self.calibration.state(),
+            "lengths": self.lengths.state(),
+            "robust": robust,
+            "margin": self.cost_margin.state(),
+            "near": self.near.state(),
+            "effective": State({}, {"labels": self.effective}),
+        }
+        whole = joined(parts)
+        facts = {
+            "format": FORMAT,
+            "recipe": self.recipe.to_dict(),
+            "models": list(self.models),
+            "n_outcomes": self.n_outcomes,
+            "ignored": self.ignored,
+            "evidence": self.robust.to_dict(),
+        }
+        return State(facts | whole.meta, whole.arrays)
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The predictor that `state` described.
+
+        Raises
+        ------
+        ContractError
+            If the state is of another version.
+        """
+        meta: dict[str, Any] = state.meta
+        if meta.get("format") != FORMAT:
+            raise ContractError(f"the predictor's state must have format {FORMAT}, got {meta.get('format')!r}")
+        robust = part(state, "robust")
+        chosen, conservative = (Robustness.from_state(part(robust, name)) for name in ("chosen", "conservative"))
+        return cls(
+            recipe=Recipe.from_dict(meta["recipe"]),
+            models=tuple(meta["models"]),
+            n_outcomes=meta["n_outcomes"],
+            ignored=meta["ignored"],
+            effective=state.arrays["effective/labels"],
+            features=FeatureMap.from_state(part(state, "features")),
+            ensemble=Ensemble.from_state(part(state, "ensemble")),
+            calibration=Calibration.from_state(part(state, "calibration")),
+            lengths=TokenModel.from_state(part(state, "lengths")),
+            robust=RobustChoice.from_dict(meta["evidence"], chosen, conservative),
+            cost_margin=CostMargin.from_state(part(state, "margin")),
+            near=Neighbourhood.from_state(part(state, "near")),
+        )
+
+    def content_hash(self) -> str:
+        """SHA-256 of the canonical arrays and parameters: same data and seed, same hash."""
+        return self.state.content_hash()
