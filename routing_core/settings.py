@@ -190,7 +190,7 @@ def load_settings(**overrides: object) -> Settings:
 
 def _shown(error: object) -> str:
     """The refused value, but never a DSN."""
-    assert isinstance(error, dict)  # noqa: S101 — pydantic's own shape
+    assert isinstance(error, dict)
     return "a hidden value" if "dsn" in error["loc"] else repr(error.get("input"))
 
 

@@ -186,7 +186,7 @@ class ScenarioValue:
             if bound - value <= tolerance or (stuck and not progress):
                 break
             stuck = smooth > 0 and not progress
-        assert best is not None  # noqa: S101 — max_rounds is at least 1
+        assert best is not None
         return self._worth(best, bound)
 
     def learn(self, prices: Prices) -> None:

@@ -312,7 +312,7 @@ def _robust_versions(
 
 def boosting(split: Split, train_X: NDArray[np.float32], X: NDArray[np.float32]) -> NDArray[np.float32]:
     """Gradient-boosted trees per model, of the kind and size the paper takes from XGBoost."""
-    from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415 — slow to import
+    from sklearn.ensemble import HistGradientBoostingRegressor
 
     said = np.empty((len(X), split.train.quality.shape[1]), np.float32)
     for j in range(said.shape[1]):

@@ -195,7 +195,7 @@ def _decide(champion: Recipe, challenger: Recipe, papers: _Papers, seed: int) ->
 
 
 def _ruling(champion: Recipe, challenger: Recipe, found: Verdict) -> tuple[Decision, str]:
-    assert found.difference is not None and found.low is not None  # noqa: S101, PT018 — there was an exam
+    assert found.difference is not None and found.low is not None  # noqa: PT018 — there was an exam
     figures = f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}] realised quality"
     if champion == challenger:
         return Decision.PROMOTED, f"the champion's own recipe {challenger.name!r}, refitted on newer outcomes"

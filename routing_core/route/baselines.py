@@ -228,6 +228,6 @@ def _routed(problem: Problem, model: NDArray[np.int16]) -> Routed:
     rows = Rows(problem, couple(problem))
     if problem.last_batch is not None:
         model = uncrowd(problem, model, rows.worth(model) + problem.penalty)
-    objective = robust_objective(problem, model) if problem.robust else float(np.sum(rows.worth(model)))
+    objective = robust_objective(problem, model) if problem.robust else rows.objective(model)
     load = np.bincount(model[model != DEFERRED], minlength=problem.n_models)
     return Routed(model, deal(problem, model), objective, float(np.sum(rows.paid(model))), load)

@@ -63,18 +63,25 @@ def decide(
     ):
         if size > parameters.pool and touched <= parameters.pool:
             continue
-        pool = take_pool(rows, start, nearest(certificate.margin, size))
-        touched = max(touched, len(pool.rows))
-        repair = Repair(pool.block, as_options(pool, start)[None], night.prices[None], candidates)
-        repair.run(4 * len(pool.rows))
-        put_back(pool, repair.choice[0], start)
-        start = shed(rows, start)
-        objective = float(np.sum(rows.worth(start)))
+        plan = _repaired(rows, start, nearest(certificate.margin, size), night.prices, candidates)
+        touched = max(touched, min(size, len(rows)))
+        objective = rows.objective(plan)
         if objective > best_objective:
-            best, best_objective = start, objective
+            best, best_objective = plan, objective
         if proven_gap(best_objective, certificate.bound, penalties) <= parameters.gap:
             break
     return best, touched
+
+
+def _repaired(
+    rows: Rows, model: NDArray[np.int16], picked: NDArray[np.intp], prices: NDArray[np.float64], candidates: int
+) -> NDArray[np.int16]:
+    """A decision with the picked rows repaired, and shed of what still does not fit."""
+    pool = take_pool(rows, model, picked)
+    repair = Repair(pool.block, as_options(pool, model)[None], prices[None], candidates)
+    repair.run(4 * len(pool.rows))
+    put_back(pool, repair.choice[0], model)
+    return shed(rows, model)
 
 
 def _split_ties(rows: Rows, night: NightPrices, certificate: Certificate) -> tuple[NDArray[np.int16], int]:

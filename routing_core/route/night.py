@@ -15,7 +15,7 @@ from routing_core.route.rows import Rows
 
 SURE = 4.0
 """Standard errors of the sample's prices within which the night's are looked for."""
-MOST_UNDECIDED = 3 << 15
+MOST_UNDECIDED = 1 << 16
 """Rows held densely at once; of more, every second, third, … stands for the rest."""
 ROUNDS = 4
 """Most times that the box of prices is moved after leaving it."""

@@ -45,7 +45,7 @@ class Incumbent:
 
     def take(self, rows: Rows, model: NDArray[np.int16]) -> None:
         """Keep a feasible decision if it is better."""
-        objective = float(np.sum(rows.worth(model)))
+        objective = rows.objective(model)
         if objective > self.objective:
             self.model, self.objective = model, objective
 
@@ -134,7 +134,7 @@ def _solve_one(
     pool = take_pool(rows, base, picked)
     choice = as_options(pool, base)
     own = float(np.sum(pool.block.value[0, choice, np.arange(len(choice))]))
-    fixed = float(np.sum(rows.worth(base))) - own
+    fixed = rows.objective(base) - own
     answer = exact(pool.block, prices, choice, width, search)
     incumbent.core_queries = max(incumbent.core_queries, len(pool.rows))
     if answer.choice is not None:

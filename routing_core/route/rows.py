@@ -153,15 +153,24 @@ class Rows:
         """What each row's decision costs, USD; 0 where deferred."""
         return self._picked(self.problem.cost, model, rows)
 
-    def worth(self, model: NDArray[np.integer]) -> NDArray[np.float64]:
+    def worth(self, model: NDArray[np.integer], rows: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
         """Value of each row's decision: quality, less its deviation beyond what is free, or minus the penalty."""
-        worth = self._picked(self.problem.quality, model, None)
+        penalty = self.problem.penalty if rows is None else self.problem.penalty[rows]
+        worth = self._picked(self.problem.quality, model, rows)
         if self.cost_price:
-            worth -= self.cost_price * self.paid(model)
+            worth -= self.cost_price * self.paid(model, rows)
         if self.problem.deviation is not None and np.isfinite(self.free_deviation):
-            deviation = self._picked(self.problem.deviation, model, None)
+            deviation = self._picked(self.problem.deviation, model, rows)
             worth -= np.maximum(deviation - self.free_deviation, 0) * (model >= 0)
-        return np.where(model >= 0, worth, -self.problem.penalty.astype(np.float64))
+        return np.where(model >= 0, worth, -penalty.astype(np.float64))
+
+    def objective(self, model: NDArray[np.integer]) -> float:
+        """Sum of what all rows' decisions are worth."""
+
+        def work(stretch: slice) -> float:
+            return float(np.sum(self.worth(model[stretch], np.arange(stretch.start, stretch.stop))))
+
+        return float(np.sum(self.over_stretches(work)))
 
     @staticmethod
     def _picked(

@@ -93,7 +93,7 @@ def solve_nominal(
     if crowded:
         loss = rows.worth(incumbent.model) + rows.problem.penalty
         incumbent.model = uncrowd(problem, incumbent.model, loss)
-        incumbent.objective = float(np.sum(rows.worth(incumbent.model)))
+        incumbent.objective = rows.objective(incumbent.model)
     return _solution(rows, incumbent, prices, passes, parameters, clock)
 
 
@@ -107,7 +107,7 @@ def _solve_rows(
         certificate = certify(rows, night.prices)
     with clock.phase("decide"):
         model, touched = decide(rows, night, certificate, parameters)
-        objective = float(np.sum(rows.worth(model)))
+        objective = rows.objective(model)
         incumbent = Incumbent(model, objective, certificate.bound, touched)
     if crowded_deadlines(rows.problem, model) - nested:
         return incumbent, night.prices, night.passes + 1

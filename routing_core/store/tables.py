@@ -306,7 +306,7 @@ predictor_versions = Table(
     _column("created_at", Time, "When the verdict was given."),
     UniqueConstraint("dt", "attempt"),
     _is_one_of("decision", "promoted", "kept", "refused"),
-    comment="One row per verdict on a challenger. The champion as of a day is the newest promoted one not superseded.",
+    comment="One row per verdict on a challenger. The newest promoted one that is not superseded reigns.",
 )
 
 allocations = Table(

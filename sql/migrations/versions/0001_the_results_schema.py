@@ -125,7 +125,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("predictor_id", name=op.f("pk_predictor_versions")),
         sa.UniqueConstraint("dt", "attempt", name=op.f("uq_predictor_versions_dt_attempt")),
-        comment="One row per verdict on a challenger. The champion as of a day is the newest promoted one not superseded.",
+        comment="One row per verdict on a challenger. The newest promoted one that is not superseded reigns.",
     )
     op.create_table(
         "allocations",
