@@ -151,7 +151,8 @@ def solve(**context: Any) -> dict[str, Any]:
     from routing_core.settings import load_settings
     from routing_core.steps import route
 
-    return route.solve_night(context["ti"].xcom_pull(task_ids="open_run"), load_settings())
+    ti = context["ti"]
+    return route.solve_night(ti.xcom_pull(task_ids="open_run"), load_settings(), attempt=ti.try_number)
 
 
 @task

@@ -72,7 +72,7 @@ def remedy(awaited: Awaited, on: date) -> str:
     }[awaited]
 
 
-class DataTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is not followed by the type checker
+class DataTrigger(BaseTrigger):
     """Looks every `poll_seconds` until what is awaited is there, or until `deadline`.
 
     Parameters
@@ -116,7 +116,7 @@ class DataTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is not followed
         yield TriggerEvent({"there": there})
 
 
-class WaitFor(BaseSensorOperator):  # type: ignore[misc]  # Airflow is not followed by the type checker
+class WaitFor(BaseSensorOperator):
     """Waits, deferred, until a night's data is there; says in its XCom whether it was.
 
     When `wait_limit_minutes` have passed since the task's own start, a scheduled run goes on without what is

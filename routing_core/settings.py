@@ -7,19 +7,26 @@ Every field can be set by an environment variable ``NIGHTSHIFT_<FIELD>``; nested
 from __future__ import annotations
 
 import os
+import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as UnreadableSettings
+from yaml import YAMLError
 
 from routing_core.errors import SettingsError
+
+_MOST_BATCHES = 100_000
+_USERINFO = re.compile(r"://[^/@]+@")
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 """The checkout: where ``sql/`` and the shipped ``config/`` are."""
@@ -33,7 +40,7 @@ def home_directory() -> Path:
 class Settings(BaseSettings):
     """What a deployment decides. Money is in USD, times are in minutes unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="NIGHTSHIFT_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="NIGHTSHIFT_", extra="forbid", frozen=True, allow_inf_nan=False)
 
     home: Path = Field(default_factory=home_directory, description="Where everything local lives.")
     dsn: SecretStr = Field(
@@ -109,6 +116,10 @@ class Settings(BaseSettings):
                 f"batch_minutes must not exceed service_window_minutes, got {self.batch_minutes} over "
                 f"{self.service_window_minutes}"
             )
+        if self.service_window_minutes / self.batch_minutes > _MOST_BATCHES:
+            raise ValueError(
+                f"a night must have at most {_MOST_BATCHES} batches, batch_minutes is {self.batch_minutes}"
+            )
         return self
 
     @classmethod
@@ -162,7 +173,7 @@ class Settings(BaseSettings):
 
     def public(self) -> dict[str, object]:
         """The settings as plain data, secrets masked: what is stored with a run."""
-        return self.model_dump(mode="json")
+        return {name: _masked(value) for name, value in self.model_dump(mode="json").items()}
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -181,17 +192,30 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}, got {_shown(e)}"
-            for e in error.errors(include_url=False)
-        ]
+        lines = [f"{_whose(e)}: {e['msg']}{_seen(e)}" for e in error.errors(include_url=False)]
         raise SettingsError("settings: " + "; ".join(lines)) from None
+    except (YAMLError, UnreadableSettings, ValueError, TypeError) as error:
+        # The file or a variable does not even parse; what it says may hold a secret, so only the place is shown.
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}" if mark else "or a variable of the environment"
+        raise SettingsError(
+            f"settings cannot be read: {type(error).__name__} in {home_directory()}/config/settings.yaml, {place}",
+            remedy="settings.yaml must be a mapping of field to value; variables of nested fields must be JSON",
+        ) from None
 
 
-def _shown(error: object) -> str:
-    """The refused value, but never a DSN."""
-    assert isinstance(error, dict)
-    return "a hidden value" if "dsn" in error["loc"] else repr(error.get("input"))
+def _whose(error: ErrorDetails) -> str:
+    return ".".join(map(str, error["loc"])) or "together"
+
+
+def _seen(error: ErrorDetails) -> str:
+    """The refused value, but never a DSN, alone or among all settings."""
+    return "" if not error["loc"] or "dsn" in error["loc"] else f", got {error.get('input')!r}"
+
+
+def _masked(value: object) -> object:
+    """A value without the user and password that a URL may carry."""
+    return _USERINFO.sub("://***@", value) if isinstance(value, str) else value
 
 
 def execution_date(dt: date) -> date:

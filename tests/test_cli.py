@@ -15,6 +15,7 @@ from routing_core.cli import app
 from routing_core.errors import DateError, MissingPredictorError, SchemaError, SettingsError
 
 COMMANDS = ["init-db", "make-workload", "import-routerbench", "retrain", "allocate", "route", "status", "seal", "demo"]
+BENCHES = ["night", "solver", "predict", "allocate", "churn"]
 
 
 def routing(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -23,7 +24,7 @@ def routing(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), ["bench", "night"], []])
+@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), *(["bench", name] for name in BENCHES), []])
 def test_every_command_explains_itself(command: list[str]):
     shown = CliRunner().invoke(app, [*command, "--help"])
     assert shown.exit_code == 0
@@ -84,6 +85,33 @@ def test_a_wrong_setting_is_named_with_its_value(home: Path, monkeypatch: pytest
     assert failed.returncode == SettingsError.exit_code
     assert "budget_usd" in failed.stderr
     assert "-3" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DSN", "postgresql://me:hunter2@host:hunter2/db"),
+        ("BATCH_MINUTES", "900"),
+        ("BUDGET_USD", "inf"),
+        ("GPU_BUDGET", "{hunter2"),
+    ],
+)
+def test_no_setting_however_wrong_ends_in_a_traceback_or_shows_the_dsn(home: Path, monkeypatch, variable, value):
+    monkeypatch.setenv("NIGHTSHIFT_DSN", "postgresql://me:hunter2@host/db")
+    monkeypatch.setenv(f"NIGHTSHIFT_{variable}", value)
+    failed = routing("init-db")
+    assert failed.returncode == SettingsError.exit_code
+    assert "Traceback" not in failed.stderr
+    assert "hunter2" not in failed.stderr + failed.stdout
+
+
+def test_a_settings_file_that_does_not_parse_is_named(home: Path):
+    (home / "config").mkdir()
+    (home / "config" / "settings.yaml").write_text("budget_usd: 1\ndsn: [hunter2")
+    failed = routing("init-db")
+    assert failed.returncode == SettingsError.exit_code
+    assert "settings.yaml" in failed.stderr
+    assert "hunter2" not in failed.stderr
 
 
 def test_a_wrong_dsn_is_not_shown(home: Path, monkeypatch: pytest.MonkeyPatch):

@@ -360,9 +360,9 @@ def write_results(
 ## Nights
 
 `seconds` is one solve to a proven gap of 1e-6, `argmax_seconds` the best of {REPEATS} of one `argmax(axis=1)` over
-the same float32 matrix. `peak_rss_mib` is the whole process, interpreter and inputs included. Rows marked *real* are drawn
-from out-of-fold estimates of RouterBench queries, each varied a little; *repeated* ones are not varied, so that every
-distinct row stands there hundreds of times.
+the same float32 matrix. `peak_rss_mib` is the whole process, interpreter and inputs included. Rows marked *real* are
+drawn from out-of-fold estimates of RouterBench queries, each varied a little; *repeated* ones are not varied, so
+that every distinct row stands there hundreds of times.
 
 {render_table(nights)}
 

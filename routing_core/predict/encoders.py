@@ -7,6 +7,7 @@ neither on the cache nor on the texts encoded with it.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from routing_core.errors import SettingsError
+from routing_core.errors import ContractError, SettingsError
+from routing_core.predict.state import State
 
 CACHED_WORDS = 200_000
 """Words whose vectors are kept; past it the cache starts anew, which changes no result."""
@@ -101,6 +103,7 @@ class Wordllama:
         self._tokenizer = model.tokenizer
         self._tokenizer.no_padding()
         self.dimensions = int(self._tokens.shape[1])
+        self.fingerprint = hashlib.sha256(self._tokens.tobytes()).hexdigest()
 
     def vectors(self, words: list[str]) -> NDArray[np.float32]:
         """Sum of a word's token vectors, so that summing over words is pooling over tokens."""
@@ -174,24 +177,29 @@ def wordllama_missing() -> str | None:
     return None
 
 
-def encoder_state(source: WordVectors) -> tuple[str, list[str], NDArray[np.float32]]:
-    """What must be stored to make ``source`` again: its name, its vocabulary, its table."""
+def encoder_state(source: WordVectors) -> State:
+    """What must be stored to make ``source`` again; of vectors that come in a wheel, their fingerprint."""
     if isinstance(source, TfidfSvd):
-        return "tfidf_svd", list(source.words), source.table
-    return "wordllama", [], np.zeros((0, 0), np.float32)
+        return State({"name": "tfidf_svd", "words": list(source.words)}, {"table": source.table})
+    return State({"name": "wordllama", "fingerprint": getattr(source, "fingerprint", "")})
 
 
-def encoder_from_state(name: str, words: Sequence[str], table: NDArray[np.float32]) -> Encoder:
+def encoder_from_state(state: State) -> Encoder:
     """The encoder that `encoder_state` described.
 
     Raises
     ------
     SettingsError
         If it needs an extra that is not installed.
+    ContractError
+        If the extra's word vectors are not those that were learnt with.
     """
-    if name == "tfidf_svd":
-        return Encoder(TfidfSvd(words, table))
-    return Encoder(load_wordllama())
+    if state.meta["name"] == "tfidf_svd":
+        return Encoder(TfidfSvd(state.meta["words"], state.arrays["table"]))
+    source = load_wordllama()
+    if source.fingerprint != state.meta["fingerprint"]:
+        raise ContractError("the word vectors of wordllama are not those the predictor learnt with", remedy="retrain")
+    return Encoder(source)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from routing_core.predict.encoders import (
 )
 from routing_core.predict.labels import Labels
 from routing_core.predict.linear import FEATURE_STEP, on_grid, product
-from routing_core.predict.state import State
+from routing_core.predict.state import State, joined, part
 
 TASK_SCALE = 0.7
 """Length of a task's indicator beside the unit embedding: queries of two tasks are never near neighbours by chance."""
@@ -115,24 +114,26 @@ class FeatureMap:
 
     def state(self) -> State:
         """Plain data and arrays, from which `from_state` makes it again."""
-        name, words, table = encoder_state(self.encoder.source) if self.encoder else ("embedding", [], self.mean[:0])
-        meta: dict[str, Any] = {"encoder": name, "reason": self.reason, "tasks": list(self.tasks), "words": words}
-        arrays = {
-            "table": table,
-            "mean": self.mean,
-            "components": self.components,
-            "shape_mean": self.shape_mean,
-            "shape_scale": self.shape_scale,
-        }
-        return State(meta, arrays)
+        encoder = encoder_state(self.encoder.source) if self.encoder else State({"name": "embedding"})
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        own = State({"reason": self.reason, "tasks": list(self.tasks)}, arrays)
+        return joined({"encoder": encoder, "own": own})
 
     @classmethod
     def from_state(cls, state: State) -> FeatureMap:
-        """The features that `state` described."""
-        name = state.meta["encoder"]
-        arrays = {field: state.arrays[field] for field in ("mean", "components", "shape_mean", "shape_scale")}
-        encoder = None if name == "embedding" else encoder_from_state(name, state.meta["words"], state.arrays["table"])
-        return cls(encoder, state.meta["reason"], **arrays, tasks=tuple(state.meta["tasks"]))
+        """The features that `state` described.
+
+        Raises
+        ------
+        SettingsError, ContractError
+            If its encoder cannot be had here.
+        """
+        encoder, own = part(state, "encoder"), part(state, "own")
+        source = None if encoder.meta["name"] == "embedding" else encoder_from_state(encoder)
+        return cls(source, own.meta["reason"], **own.arrays, tasks=tuple(own.meta["tasks"]))
+
+
+_ARRAYS = ("mean", "components", "shape_mean", "shape_scale")
 
 
 def learn_features(labels: Labels, encoder: str, dimensions: int, seed: int) -> tuple[FeatureMap, NDArray[np.float32]]:

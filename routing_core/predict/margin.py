@@ -16,7 +16,7 @@ SIZES = (50, 100, 200, 500, 1000, 2000)
 PROBABILITIES = (0.05, 0.01)
 """Accepted probabilities of overspending that are calibrated."""
 RESAMPLES = 2000
-"""Batches drawn for each size."""
+"""Batches drawn for each plan and size."""
 LEAST_PAIRS = 200
 """Selected pairs with a known answer that a calibration needs."""
 
@@ -121,15 +121,21 @@ def calibrate_margin(
 def _quantiles(
     plans: list[tuple[NDArray[np.float64], NDArray[np.float64]]], size: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Quantiles of the ratio over batches of ``size`` queries, each plan an equal share of the batches."""
-    ratios = []
-    for planned, realised in plans:
-        run = min(size, max(len(planned) // 4, 1))
-        starts = rng.integers(0, len(planned) - run + 1, (RESAMPLES // len(plans), -(-size // run)))
-        sums = [np.concatenate([[0.0], np.cumsum(spend)]) for spend in (realised, planned)]
-        spent, meant = ((total[starts + run] - total[starts]).sum(axis=1) for total in sums)
-        ratios.append(spent[meant > 0] / meant[meant > 0])
-    pooled = np.concatenate(ratios)
-    if not len(pooled):
+    """Quantiles of the ratio over batches of ``size`` queries, of the plan where they are largest.
+
+    Pooling the plans would let a budget that is easy to hold make up for one that is not.
+    """
+    return np.max([_quantiles_of(planned, realised, size, rng) for planned, realised in plans], axis=0)
+
+
+def _quantiles_of(
+    planned: NDArray[np.float64], realised: NDArray[np.float64], size: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    run = min(size, max(len(planned) // 4, 1))
+    starts = rng.integers(0, len(planned) - run + 1, (RESAMPLES, -(-size // run)))
+    sums = [np.concatenate([[0.0], np.cumsum(spend)]) for spend in (realised, planned)]
+    spent, meant = ((total[starts + run] - total[starts]).sum(axis=1) for total in sums)
+    if not (meant > 0).any():
         return np.ones(len(PROBABILITIES))
-    return np.asarray(np.quantile(pooled, [1 - p for p in PROBABILITIES], method="higher"), np.float64)
+    ratios = spent[meant > 0] / meant[meant > 0]
+    return np.asarray(np.quantile(ratios, [1 - p for p in PROBABILITIES], method="higher"), np.float64)

@@ -21,7 +21,7 @@ from routing_core.predict.margin import CostMargin
 from routing_core.predict.recipe import Recipe
 from routing_core.predict.state import State, joined, part
 from routing_core.predict.strangers import Neighbourhood, StrangerShare, stranger_share
-from routing_core.predict.uncertainty import Robustness
+from routing_core.predict.uncertainty import QUANTILE, Robustness
 from routing_core.records.estimates import Estimates
 from routing_core.records.queries import Queries
 
@@ -69,7 +69,9 @@ class Predictor:
     cost_margin: CostMargin
     near: Neighbourhood
 
-    def estimate(self, queries: Queries, prices: NDArray[np.float64], *, conservative: bool = False) -> Estimates:
+    def estimate(
+        self, queries: Queries, prices: NDArray[np.float64], *, level: float | None = None, conservative: bool = False
+    ) -> Estimates:
         """What each model would be worth and cost on each query.
 
         A query's estimate does not depend on the queries it is estimated with.
@@ -78,6 +80,8 @@ class Predictor:
         ----------
         queries : Queries
         prices : ndarray of float64, shape (n_models, 2), USD per token of (input, output)
+        level : float, in (0, 1), optional
+            Quantile of the lower estimates, in place of the chosen method.
         conservative : bool
             Take the conservative lower estimate rather than the chosen one, for a night of strangers.
 
@@ -94,7 +98,9 @@ class Predictor:
                 f"prices must have shape ({len(self.models)}, 2), a row for each of the predictor's models, "
                 f"got {prices.shape}"
             )
-        robust = self.robust.conservative if conservative else self.robust.chosen
+        robust = self.robust_at(level) if level is not None else self.robust.chosen
+        if conservative:
+            robust = self.robust.conservative
         shape = (len(queries), len(self.models))
         mean, lower, cost = (np.empty(shape, np.float32) for _ in range(3))
         with threadpool_limits(limits=1):
@@ -136,6 +142,15 @@ class Predictor:
             queries.input_tokens[rows].astype(np.float64),
             None if queries.embedding is None else queries.embedding[rows],
         )
+
+    def robust_at(self, level: float) -> Robustness:
+        """Lower estimates at a quantile asked for by hand."""
+        return Robustness(QUANTILE, level, np.zeros(len(self.models), np.float32))
+
+    @property
+    def embedding_size(self) -> int | None:
+        """Length of the embedding column it learnt from; None if it encodes prompts itself."""
+        return None if self.features.encoder else len(self.features.mean)
 
     @cached_property
     def state(self) -> State:

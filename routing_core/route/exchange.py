@@ -84,8 +84,7 @@ def _usage(
     effect = np.concatenate([block.effect, np.zeros_like(block.effect[:, :1])], axis=1)
     group = np.zeros_like(query) if block.group is None else block.group[query]
     used: NDArray[np.float64] = effect[group, 1 + option]
-    used = used + block.cost[line, option, query][..., None] * effect[group, 0]
-    return used
+    return used + block.cost[line, option, query][..., None] * effect[group, 0]
 
 
 def _best_pair(

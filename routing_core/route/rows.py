@@ -85,8 +85,7 @@ class Rows:
             quality = quality - dtype(self.cost_price) * self.problem.cost[rows].astype(dtype)
         if self.problem.deviation is None or np.isinf(self.free_deviation):
             return quality
-        quality = quality - np.maximum(self.problem.deviation[rows].astype(dtype) - dtype(self.free_deviation), 0)
-        return quality
+        return quality - np.maximum(self.problem.deviation[rows].astype(dtype) - dtype(self.free_deviation), 0)
 
     def options(self, rows: slice | NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Value and cost of every option, deferral last: two arrays of shape (n_models + 1, n_rows)."""

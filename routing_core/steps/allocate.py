@@ -22,6 +22,7 @@ from routing_core.records.catalog import Catalog
 from routing_core.records.queries import Queries
 from routing_core.route.admission import Night, Patience, capacity_per_batch, deferral_penalty, eligibility
 from routing_core.settings import Settings, execution_date
+from routing_core.steps.estimates import estimates_for
 from routing_core.store import allocations, history, predictors, versions
 from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading, writing
@@ -35,6 +36,7 @@ class _Known:
 
     catalog: Catalog
     counts: DailyCounts
+    unreadable: tuple[str, ...]
     sample: Queries | None
     predictor: Predictor
     version: Row[Any]
@@ -99,9 +101,11 @@ def _known(dt: date, settings: Settings, policy: Literal["as_of", "latest"]) -> 
         version = versions.choose_predictor(connection, dt, policy)
         serving = allocations.last_allocation(connection, dt)
         yesterday = allocations.instances_of(connection, serving).instances if serving else None
+    counts, unreadable = history.count_tasks(settings.backlog_root, days)
     return _Known(
         catalog=read_catalog(settings.catalog_file),
-        counts=_daily_counts(history.count_tasks(settings.backlog_root, days)),
+        counts=_daily_counts(counts),
+        unreadable=unreadable,
         sample=sample,
         predictor=predictors.load_cached(settings.predictors_root, version.content_hash),
         version=version,
@@ -125,16 +129,17 @@ def _problem(known: _Known, expected: MixForecast, settings: Settings, for_date:
         "gpu_budget": settings.gpu_budget,
         "scenario_weight": demand.weight,
         "scenario_names": demand.names,
-        "budget_usd": np.full(len(demand.weight), settings.budget_usd / max(1.0, known.version.cost_margin)),
+        "budget_usd": np.full(len(demand.weight), settings.budget_usd / _margin(known.predictor, expected, settings)),
         "api_capacity": _api_capacity(catalog, settings),
         "yesterday": known.yesterday,
         "max_changes": settings.max_instance_changes if known.yesterday is not None else None,
     }
     if known.sample is None:
         return _nobody(base, len(catalog), len(demand.weight))
-    prices = catalog.prices_on(execution_date(for_date))
-    estimates = known.predictor.estimate(known.sample, prices)
-    eligible = eligibility(known.sample, estimates, catalog)
+    estimates, modelled = estimates_for(
+        known.predictor, known.sample, catalog, execution_date(for_date), settings.robust_level
+    )
+    eligible = eligibility(known.sample, estimates, catalog) & modelled
     routable = eligible.any(axis=1)
     return AllocationProblem(
         quality=estimates.lower_quality[routable],
@@ -144,6 +149,11 @@ def _problem(known: _Known, expected: MixForecast, settings: Settings, for_date:
         weight=represent(demand, known.sample.task[routable].tolist()),
         **base,
     )
+
+
+def _margin(predictor: Predictor, expected: MixForecast, settings: Settings) -> float:
+    """The margin that a night of the expected size will be planned with."""
+    return max(1.0, predictor.cost_margin.factor(round(expected.total[0]), settings.overspend_probability))
 
 
 def _nobody(base: dict[str, Any], n_models: int, n_scenarios: int) -> AllocationProblem:
@@ -199,7 +209,7 @@ def _allocation_values(plan: AllocationPlan, settings: Settings, known: _Known, 
             "budget_shadow_price": plan.budget_price,
             "gpus_free": dict(plan.gpus_free),
             "alternatives": [{"changes": other.changes, "objective": other.objective} for other in plan.alternatives],
-            "notes": list(plan.notes),
+            "notes": [*plan.notes, *known.unreadable],
         },
         "seed": settings.seed,
     }

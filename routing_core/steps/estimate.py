@@ -13,6 +13,7 @@ from routing_core.records.assignments import Reason
 from routing_core.records.catalog import Catalog
 from routing_core.route.admission import EXPIRED, Night, Patience, deferral_penalty, eligibility, last_batches, why_none
 from routing_core.settings import Settings
+from routing_core.steps.estimates import estimates_for
 from routing_core.store.decisions import rejected_table
 from routing_core.store.inputs import Chunk, RejectedInput
 from routing_core.store.shards import Shard
@@ -33,11 +34,11 @@ def estimate(run: Row[Any], settings: Settings, catalog: Catalog, chunk: Chunk, 
     """
     night = Night(run.execution_date, run.batches, settings.batch_minutes)
     queries = chunk.queries
-    estimates = predictor.estimate(queries, catalog.prices_on(run.execution_date))
+    estimates, known = estimates_for(predictor, queries, catalog, run.execution_date, settings.robust_level)
     waited = _nights_waited(queries.first_dt, run)
     last_batch = last_batches(queries.deadline, night)
     last_batch[waited > settings.carry_over_days] = EXPIRED
-    eligible = eligibility(queries, estimates, catalog)
+    eligible = eligibility(queries, estimates, catalog) & known
     patience = Patience(settings.deferral_quality, settings.deferral_growth, settings.deadline_urgency)
     penalty = deferral_penalty(queries, waited, night, patience)
 

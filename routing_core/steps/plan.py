@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,12 +39,15 @@ class Plan:
         Queries it takes in a batch; None is no limit.
     margin : float
         Factor by which planned spend stays below the budget, at least 1.
+    team_margin : ndarray of float64, shape (n_teams,)
+        The same of each team's budget.
     """
 
     problem: Problem | None
     solution: Solution | None
     capacity: tuple[int | None, ...]
     margin: float
+    team_margin: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +69,9 @@ class Explained:
     tables: dict[str, list[dict[str, Any]]]
 
 
-def make(night: Gathered, catalog: Catalog, fleet: Allocation, settings: Settings, *, margin: float) -> Plan:
+def make(
+    night: Gathered, catalog: Catalog, fleet: Allocation, settings: Settings, margin_of: Callable[[int], float]
+) -> Plan:
     """Pose the night's problem, solve it, and have the solution checked by code that does not trust the solver.
 
     Parameters
@@ -77,8 +82,8 @@ def make(night: Gathered, catalog: Catalog, fleet: Allocation, settings: Setting
         Instances that serve the night.
     settings : Settings
         Those the run was opened with.
-    margin : float
-        Budgets are divided by it before planning, at least 1.
+    margin_of : callable
+        Number of queries that share a budget to the factor the budget is divided by before planning.
 
     Raises
     ------
@@ -88,9 +93,12 @@ def make(night: Gathered, catalog: Catalog, fleet: Allocation, settings: Setting
     capacity = tuple(
         capacity_per_batch(model, fleet.instances.get(model.name, 0), settings.batch_minutes) for model in catalog
     )
+    margin = max(1.0, margin_of(len(night)))
+    sizes = np.bincount(night.team[night.team >= 0], minlength=len(settings.team_budgets_usd))
+    team_margin = np.array([max(1.0, margin_of(int(size))) for size in sizes])
     if not len(night):
-        return Plan(None, None, capacity, margin)
-    problem = _problem(night, capacity, settings, margin)
+        return Plan(None, None, capacity, margin, team_margin)
+    problem = _problem(night, capacity, settings, margin, team_margin)
     parameters = Parameters(gap=settings.gap, seed=settings.seed)
     if settings.batching == "arrival":
         arrival = solve_arrival(problem, _arrival_batches(night, settings.batches), parameters)
@@ -98,7 +106,7 @@ def make(night: Gathered, catalog: Catalog, fleet: Allocation, settings: Setting
     else:
         solution = solve(problem, parameters)
     verify(problem, solution).raise_if_broken()
-    return Plan(problem, solution, capacity, margin)
+    return Plan(problem, solution, capacity, margin, team_margin)
 
 
 def explain(
@@ -142,6 +150,7 @@ def explain(
     }
     tables = {
         "run_models": _model_rows(plan, catalog, fleet, prices, solution.load, by_model),
+        "run_teams": _team_rows(plan, settings, night.team[served], spend),
         "batches": _batch_rows(catalog, solution, served, spend),
         "shadow_prices": _price_rows(problem, solution, catalog, settings),
         "receipts": _receipt_rows(problem, solution, night, catalog),
@@ -149,9 +158,15 @@ def explain(
     return Explained(decided, figures, tables)
 
 
-def _problem(night: Gathered, capacity: tuple[int | None, ...], settings: Settings, margin: float) -> Problem:
+def _problem(
+    night: Gathered,
+    capacity: tuple[int | None, ...],
+    settings: Settings,
+    margin: float,
+    team_margin: NDArray[np.float64],
+) -> Problem:
     teams = sorted(settings.team_budgets_usd)
-    budgets = np.array([settings.team_budgets_usd[team] / margin for team in teams])
+    budgets = np.array([settings.team_budgets_usd[team] for team in teams]) / team_margin
     return Problem(
         quality=night.lower_quality,
         cost=night.cost_usd,
@@ -206,6 +221,21 @@ def _model_rows(
             "planned_spend_usd": float(spend[j]),
         }
         for j, model in enumerate(catalog)
+    ]
+
+
+def _team_rows(
+    plan: Plan, settings: Settings, team: NDArray[np.int32], spend: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "team": name,
+            "budget_usd": settings.team_budgets_usd[name],
+            "cost_margin": float(plan.team_margin[k]),
+            "assigned": int((team == k).sum()),
+            "planned_spend_usd": float(spend[team == k].sum()),
+        }
+        for k, name in enumerate(sorted(settings.team_budgets_usd))
     ]
 
 
@@ -303,6 +333,7 @@ def _nothing(
         figures={**figures, **_budget_figures(plan, settings)},
         tables={
             "run_models": _model_rows(plan, catalog, fleet, prices, zero.astype(np.int64), zero),
+            "run_teams": _team_rows(plan, settings, np.empty(0, np.int32), np.empty(0)),
             "batches": [],
             "shadow_prices": [],
             "receipts": [],

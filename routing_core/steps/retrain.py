@@ -21,8 +21,8 @@ from routing_core.store.parquet import read_outcomes
 def retrain(dt: date, settings: Settings, *, run_key: str, dry_run: bool = False) -> dict[str, Any]:
     """Give the verdict for ``dt``: promoted, kept (the champion stays) or refused, with the reason.
 
-    The champion is the one as of ``dt − 1``, so that a re-run reproduces the verdict. A retry under
-    the same key finds the verdict it gave.
+    The champion is the one as of ``dt − 1``, so that a re-run reproduces the verdict. A retry that comes
+    to the verdict it gave before leaves it as it is; with other outcomes by now, it gives a new one.
 
     Returns
     -------
@@ -37,8 +37,6 @@ def retrain(dt: date, settings: Settings, *, run_key: str, dry_run: bool = False
     with reading(settings) as connection:
         given = versions.verdict_of(connection, dt)
         champion = versions.champion(connection, dt - timedelta(days=1))
-    if given is not None and given.run_key == run_key:
-        return _report(given.predictor_id, dt, given._mapping)
     outcomes, broken = _outcomes(dt, settings)
     models = read_catalog(settings.catalog_file).names
     recipe = RECIPES[settings.recipe]
@@ -56,6 +54,8 @@ def retrain(dt: date, settings: Settings, *, run_key: str, dry_run: bool = False
     if dry_run:
         return _report(None, dt, values)
     predictors.save(predictor, settings.predictors_root)
+    if given is not None and _is_same(given, values):
+        return _report(given.predictor_id, dt, values)
     with writing(settings) as connection:
         return _report(versions.record_verdict(connection, dt, values), dt, values)
 
@@ -94,6 +94,10 @@ def _values(
         "evidence": {"robust": predictor.robust.to_dict(), "verdict": verdict.to_dict()},
         "seed": settings.seed,
     }
+
+
+def _is_same(given: Row[Any], values: dict[str, Any]) -> bool:
+    return all(getattr(given, name) == values[name] for name in ("run_key", "decision", "content_hash", "champion_id"))
 
 
 def _report(predictor_id: int | None, dt: date, values: Any) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import date
+from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy import Row
@@ -40,8 +41,8 @@ class RouteOptions:
         In (0, 1).
     batching : {"planned", "arrival"} or None
     predictor_policy, allocation_policy : {"as_of", "latest"}
-    carry_over : {"chained", "none"} or None
-        None does not take up what the night before deferred.
+    carry_over : {"chained", "none"}
+        Whether to take up what the night before deferred.
     replan : bool
         Replace a sealed run.
     dry_run : bool
@@ -55,7 +56,7 @@ class RouteOptions:
     batching: Literal["planned", "arrival"] | None = None
     predictor_policy: Literal["as_of", "latest"] = "as_of"
     allocation_policy: Literal["as_of", "latest"] = "as_of"
-    carry_over: Literal["chained", "none"] | None = None
+    carry_over: Literal["chained", "none"] = "none"
     replan: bool = False
     dry_run: bool = False
     degraded: tuple[str, ...] = ()
@@ -97,7 +98,9 @@ def open_run(dt: date, settings: Settings, *, run_key: str, options: RouteOption
         allocation = allocations.choose_allocation(
             connection, dt, options.allocation_policy, accept_last="allocation" in options.degraded
         )
-        before = runs.current_run(connection, dt - timedelta(days=1)) if options.carry_over == "chained" else None
+        before = None
+        if options.carry_over == "chained":
+            before = runs.take_up_from(connection, dt, asked.carry_over_days)
         values = {
             "execution_date": execution_date(dt),
             "replan": options.replan,
@@ -136,7 +139,7 @@ def list_chunks(run_id: int, settings: Settings) -> list[int]:
         waiting = inputs.carried_files(connection, run.carried_from_run_id)
     backlog = [inputs.Input("backlog", run.dt, file) for file in files.list_partition(settings.backlog_root, run.dt)]
     carried = inputs.list_carried(settings.backlog_root, waiting)
-    chunks = inputs.deal(backlog, settings.chunks) + inputs.deal(carried, 1)
+    chunks = inputs.deal(carried, 1) + inputs.deal(backlog, _as_opened(run, settings).chunks)
     with writing(settings) as connection:
         runs.record_inputs(connection, run_id, [one.row() for one in backlog + carried])
         runs.record_chunks(connection, run_id, [inputs.chunk_row(k, chunk) for k, chunk in enumerate(chunks)])
@@ -171,8 +174,8 @@ def estimate_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int)
         listed = inputs.of_chunk(connection, run_id, chunk, settings.backlog_root)
         content_hash = versions.get_version(connection, run.predictor_id).content_hash
     asked = _as_opened(run, settings)
-    read = inputs.read_chunk(settings, listed, run.carried_from_run_id)
     predictor = predictors.load_cached(asked.predictors_root, content_hash)
+    read = inputs.read_chunk(settings, listed, run.carried_from_run_id, predictor.embedding_size)
     shard = estimate(run, asked, _catalog_of(run, asked), read, predictor)
     name = f"estimates/chunk-{chunk:05d}-attempt-{attempt:03d}"
     write_shard(asked.run_directory(run_id) / name, shard)
@@ -182,41 +185,54 @@ def estimate_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int)
     return {"chunk": chunk, "queries": len(shard), "rejected": len(shard.rejected), "seconds": seconds}
 
 
-def solve_night(run_id: int, settings: Settings) -> dict[str, Any]:
+def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[str, Any]:
     """Decide the whole night at once, verify it, and keep the decisions as one part per chunk.
 
     Returns
     -------
     dict
-        objective, bound, gap, status, and what else the run's row has of the solution.
+        objective, bound, gap, solver_status.
 
     Raises
     ------
     SolverError
         If the solution does not survive verification.
+    StaleAttemptError
+        If a newer attempt has the run.
     """
     clock = _Clock()
-    with reading(settings) as connection:
+    with writing(settings) as connection:
+        runs.claim_solve(connection, run_id, attempt)
         run = runs.get_run(connection, run_id)
         shards = [row.estimate_shard for row in runs.chunk_rows(connection, run_id)]
-        predictor = versions.get_version(connection, run.predictor_id)
+        content_hash = versions.get_version(connection, run.predictor_id).content_hash
         fleet = allocations.get_allocation(connection, run.allocation_id)
     asked = _as_opened(run, settings)
     catalog = _catalog_of(run, asked)
     directory = asked.run_directory(run_id)
+    predictor = predictors.load_cached(asked.predictors_root, content_hash)
     with clock.stage("gather"):
         night = gather([directory / name for name in shards], len(catalog), sorted(asked.team_budgets_usd))
     with clock.stage("solve"):
-        made = plan.make(night, catalog, fleet, asked, margin=max(1.0, predictor.cost_margin))
+        margin_of = partial(predictor.cost_margin.factor, probability=asked.overspend_probability)
+        made = plan.make(night, catalog, fleet, asked, margin_of)
     with clock.stage("explain"):
         explained = plan.explain(made, night, catalog, fleet, asked, catalog.prices_on(run.execution_date))
     with clock.stage("scatter"):
-        scatter(directory, night.places, explained.decided)
-    figures = {**explained.figures, "robust_method": predictor.robust_method, "robust_level": asked.robust_level}
+        scatter(directory / _solution(attempt), night.places, explained.decided)
+    robust = predictor.robust.chosen if asked.robust_level is None else predictor.robust_at(asked.robust_level)
     with writing(settings) as connection:
-        runs.update_run(connection, run_id, **figures, timings=clock.seconds)
+        runs.claim_solve(connection, run_id, attempt)
+        runs.update_run(
+            connection,
+            run_id,
+            **explained.figures,
+            robust_method=robust.method,
+            robust_level=None if robust.method == "none" else robust.level,
+            timings=clock.seconds,
+        )
         results.replace_night(connection, run_id, explained.tables)
-    return {name: figures[name] for name in ("objective", "bound", "gap", "solver_status")}
+    return {name: explained.figures[name] for name in ("objective", "bound", "gap", "solver_status")}
 
 
 def write_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int) -> dict[str, Any]:
@@ -238,7 +254,7 @@ def write_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int) ->
     asked = _as_opened(run, settings)
     directory = asked.run_directory(run_id)
     models = _catalog_of(run, asked).names
-    part = read_part(directory, chunk, decisions.PARTS)
+    part = read_part(directory / _solution(run.solve_attempt), chunk, decisions.PARTS)
     rows = decisions.chunk_rows(run, chunk, models, read_shard(directory / name), part)
     with writing(settings) as connection:
         claim = runs.claim_rows(connection, run_id, chunk, attempt)
@@ -319,6 +335,11 @@ def route(dt: date, settings: Settings, *, run_key: str, options: RouteOptions =
     except BaseException as error:
         fail_run(run_id, settings, reason=f"{type(error).__name__}: {error}")
         raise
+
+
+def _solution(attempt: int) -> str:
+    """Name of the directory that an attempt's decisions are in, below the run's."""
+    return f"solution-attempt-{attempt:03d}"
 
 
 def _as_opened(run: Row[Any], settings: Settings) -> Settings:

@@ -197,6 +197,10 @@ def _label(entry: Any, position: int) -> str:
     return repr(name)[:80] if isinstance(name, str) else f"number {position + 1}"
 
 
+_MAY_BE_NOTHING = frozenset({"stock", "rate_limit_per_minute"})
+"""Fields whose 0 is no default: it allows nothing, where leaving them out allows everything."""
+
+
 def _plain(model: Model) -> dict[str, Any]:
     """A model as YAML holds it; fields at their default are left out."""
     entry: dict[str, Any] = {"name": model.name, "serving": model.serving.value}
@@ -212,4 +216,6 @@ def _plain(model: Model) -> dict[str, Any]:
         "rate_limit_per_minute": model.rate_limit_per_minute,
         "tags": sorted(model.tags),
     }
-    return entry | {field: value for field, value in optional.items() if value or (value == 0 and field == "stock")}
+    return entry | {
+        field: value for field, value in optional.items() if value or (value == 0 and field in _MAY_BE_NOTHING)
+    }

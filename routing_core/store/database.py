@@ -37,7 +37,7 @@ def now() -> datetime:
 def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise SettingsError("dsn: it is not a database URL (its value is hidden)") from None
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:

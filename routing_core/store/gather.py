@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from routing_core.records.assignments import Reason
 from routing_core.store.shards import Shard, read_directory, read_shard, write_directory
 
 DUPLICATE = -1
@@ -115,19 +116,33 @@ def read_part(directory: Path, chunk: int, names: tuple[str, ...]) -> dict[str, 
 
 
 def part_directory(directory: Path, chunk: int) -> Path:
-    """Where the decisions of a chunk are, below the run's directory."""
-    return directory / "solution" / f"chunk-{chunk:05d}"
+    """Where the decisions of a chunk are, below the solution's directory."""
+    return directory / f"chunk-{chunk:05d}"
 
 
 def _places(shards: Sequence[Shard]) -> tuple[tuple[NDArray[np.int64], ...], int]:
-    """For each row of each shard its place in query_id order, and how many places there are."""
-    ids = pa.chunked_array([chunk for shard in shards for chunk in shard.queries["query_id"].chunks], pa.string())
+    """For each row of each shard its place in query_id order, and how many places there are.
+
+    Rows that are not routable are counted among the repeats too: whether a query is a duplicate must not
+    depend on the chunk that found out about the other one.
+    """
+    known = [(shard.queries["query_id"], _refused_ids(shard)) for shard in shards]
+    ids = pa.chunked_array([chunk for pair in known for column in pair for chunk in column.chunks], pa.string())
+    routable = np.concatenate(
+        [np.empty(0, dtype=bool), *(np.repeat([True, False], list(map(len, pair))) for pair in known)]
+    )
     order = pc.sort_indices(ids).to_numpy()
-    repeated = _repeated(ids.take(pa.array(order)))
+    counted = ~_repeated(ids.take(pa.array(order))) & routable[order]
     place = np.empty(len(ids), dtype=np.int64)
-    place[order] = np.where(repeated, DUPLICATE, np.cumsum(~repeated) - 1)
+    place[order] = np.where(counted, np.cumsum(counted) - 1, DUPLICATE)
     ends = np.cumsum([len(shard) for shard in shards])[:-1]
-    return tuple(np.split(place, ends)) if shards else (), int((~repeated).sum())
+    return tuple(np.split(place[routable], ends)) if shards else (), int(counted.sum())
+
+
+def _refused_ids(shard: Shard) -> pa.ChunkedArray:
+    """Ids of a chunk's rows that keep the contract but cannot be routed."""
+    refused = pc.is_in(shard.rejected["reason"], pa.array([Reason.EXPIRED.value, Reason.NO_ELIGIBLE_MODEL.value]))
+    return shard.rejected["query_id"].filter(refused)
 
 
 def _repeated(ids: pa.ChunkedArray) -> NDArray[np.bool_]:

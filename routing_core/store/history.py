@@ -8,15 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from routing_core.errors import ContractError
-from routing_core.records.queries import Queries
-from routing_core.store.files import file_names, list_partition, partition_dates, partition_path, read_bytes
-from routing_core.store.parquet import read_queries
+from routing_core.records.queries import QUERY_COLUMNS, Queries
+from routing_core.store.files import list_partition, partition_dates
+from routing_core.store.parquet import ReadQueries, read_queries
+
+_COUNTED = tuple(column for column in QUERY_COLUMNS if column.name in ("query_id", "task"))
 
 
 def days_before(root: str | Path, dt: date, days: int) -> tuple[date, ...]:
@@ -25,9 +24,27 @@ def days_before(root: str | Path, dt: date, days: int) -> tuple[date, ...]:
     return tuple(day for day in partition_dates(root) if first <= day <= dt)
 
 
-def count_tasks(root: str | Path, days: Iterable[date]) -> dict[date, dict[str, int]]:
-    """Backlog rows of each day by task family; rows without one are not counted."""
-    return {day: _count_day(root, day) for day in days}
+def count_tasks(root: str | Path, days: Iterable[date]) -> tuple[dict[date, dict[str, int]], tuple[str, ...]]:
+    """Queries of each day by task family, broken rows left out.
+
+    Returns
+    -------
+    counts : dict
+        Day to task to queries.
+    unreadable : tuple of str
+        Why days are missing from it: history that cannot be read is a gap, no reason not to plan.
+    """
+    counts: dict[date, dict[str, int]] = {}
+    unreadable: list[str] = []
+    for day in days:
+        try:
+            read = read_queries(root, day, list_partition(root, day), columns=_COUNTED)
+        except ContractError as error:
+            unreadable.append(error.message)
+            continue
+        tasks, rows = np.unique(read.queries.task.astype(str), return_counts=True)
+        counts[day] = dict(zip(tasks.tolist(), rows.tolist(), strict=True))
+    return counts, tuple(unreadable)
 
 
 def sample_queries(root: str | Path, days: Iterable[date], size: int, seed: int) -> Queries | None:
@@ -41,7 +58,7 @@ def sample_queries(root: str | Path, days: Iterable[date], size: int, seed: int)
         Most queries in the sample; broken rows are left out of it.
     seed : int
     """
-    read = [read_queries(root, day, list_partition(root, day)) for day in days]
+    read = [part for day in days if (part := _readable(root, day)) is not None]
     draws = [_draw(part.queries.query_id, seed) for part in read]
     if not any(len(draw) for draw in draws):
         return None
@@ -57,20 +74,8 @@ def _draw(ids: NDArray[np.object_], seed: int) -> NDArray[np.uint64]:
     return np.asarray(pd.util.hash_array(ids, hash_key=key, categorize=False), dtype=np.uint64)
 
 
-def _count_day(root: str | Path, day: date) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for name in file_names(root, day):
-        for task, count in _count_file(root, day, name).items():
-            counts[task] = counts.get(task, 0) + count
-    return counts
-
-
-def _count_file(root: str | Path, day: date, name: str) -> dict[str, int]:
+def _readable(root: str | Path, day: date) -> ReadQueries | None:
     try:
-        tasks = pq.read_table(pa.BufferReader(read_bytes(root, day, name)), columns=["task"])["task"]
-    except (pa.ArrowException, OSError) as error:
-        raise ContractError(
-            f"file {partition_path(root, day)}/{name}: its task column cannot be read: {error}"
-        ) from error
-    counted = pc.value_counts(pc.drop_null(tasks.cast(pa.string())))
-    return {row["values"]: row["counts"] for row in counted.to_pylist()}
+        return read_queries(root, day, list_partition(root, day))
+    except ContractError:
+        return None

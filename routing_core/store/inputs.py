@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Row, func, select
 
 from routing_core.errors import ChangedInputError, NotFoundError
 from routing_core.records.assignments import Reason
-from routing_core.records.queries import Queries
+from routing_core.records.columns import Kind
+from routing_core.records.queries import QUERY_COLUMNS, Queries
 from routing_core.settings import Settings
 from routing_core.store.database import reading
 from routing_core.store.decisions import identity_table
@@ -115,35 +116,60 @@ class Chunk:
         )
 
 
-def carried_files(connection: Connection, from_run_id: int | None) -> dict[tuple[date, str], int]:
-    """Files that hold the queries a run deferred, and how many each; none without a run."""
-    table = deferred_queries
-    counts = (
-        select(table.c.first_dt, table.c.partition, func.count())
-        .where(table.c.run_id == from_run_id)
-        .group_by(table.c.first_dt, table.c.partition)
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a file holds of the queries that the night before deferred.
+
+    Attributes
+    ----------
+    queries : int
+    sha256 : str
+        Of the file, as that night listed it.
+    """
+
+    queries: int
+    sha256: str
+
+
+def carried_files(connection: Connection, from_run_id: int | None) -> dict[tuple[date, str], Waiting]:
+    """Files that hold the queries a run deferred, by day and name; none without a run."""
+    deferred, listed = deferred_queries, run_inputs
+    same_file = (
+        (deferred.c.run_id == listed.c.run_id)
+        & (deferred.c.first_dt == listed.c.partition_dt)
+        & (deferred.c.partition == listed.c.partition)
     )
-    return {(first_dt, partition): int(count) for first_dt, partition, count in connection.execute(counts)}
+    counts = (
+        select(deferred.c.first_dt, deferred.c.partition, func.count(), func.max(listed.c.sha256))
+        .join_from(deferred, listed, same_file)
+        .where(deferred.c.run_id == from_run_id)
+        .group_by(deferred.c.first_dt, deferred.c.partition)
+    )
+    return {(day, name): Waiting(int(count), sha256) for day, name, count, sha256 in connection.execute(counts)}
 
 
-def list_carried(root: str, waiting: Mapping[tuple[date, str], int]) -> list[Input]:
-    """The files of ``waiting``, listed as they are now.
+def list_carried(root: str, waiting: Mapping[tuple[date, str], Waiting]) -> list[Input]:
+    """The files of ``waiting``, proven to be those the night before listed.
 
     Raises
     ------
     ChangedInputError
-        If one of them is gone.
+        If one of them is gone, or is another by now: its rows are no longer those that were deferred.
     """
     listed = {
         (day, file.name): file for day in sorted({day for day, _ in waiting}) for file in list_partition(root, day)
     }
-    gone = [f"{partition_path(root, day)}/{name}" for day, name in waiting if (day, name) not in listed]
-    if gone:
+    lost = [
+        f"{partition_path(root, day)}/{name}"
+        for (day, name), wanted in waiting.items()
+        if (day, name) not in listed or listed[day, name].sha256 != wanted.sha256
+    ]
+    if lost:
         raise ChangedInputError(
-            f"files that hold queries deferred the night before are gone: {', '.join(sorted(gone)[:5])}",
+            f"files that hold queries deferred the night before are gone or changed: {', '.join(sorted(lost)[:5])}",
             remedy="restore them, or route with carry_over: none",
         )
-    return [Input(CARRIED, day, listed[day, name], count) for (day, name), count in sorted(waiting.items())]
+    return [Input(CARRIED, day, listed[day, name], wanted.queries) for (day, name), wanted in sorted(waiting.items())]
 
 
 def deal(files: Sequence[Input], chunks: int) -> list[list[Input]]:
@@ -184,8 +210,19 @@ def of_chunk(connection: Connection, run_id: int, chunk: int, root: str) -> list
     return sorted(listed, key=lambda one: (one.partition_dt, one.file.name))
 
 
-def read_chunk(settings: Settings, files: Sequence[Input], carried_from: int | None) -> Chunk:
+def read_chunk(
+    settings: Settings, files: Sequence[Input], carried_from: int | None, embedding_size: int | None
+) -> Chunk:
     """Read a chunk's files: every row of the backlog's, the deferred queries of the carried ones.
+
+    Parameters
+    ----------
+    settings : Settings
+    files : sequence of Input
+    carried_from : int or None
+        The run that deferred the carried ones.
+    embedding_size : int or None
+        Length of the embeddings the night is estimated with; None reads none, whatever the files have.
 
     Raises
     ------
@@ -195,7 +232,8 @@ def read_chunk(settings: Settings, files: Sequence[Input], carried_from: int | N
     by_day: dict[date, list[Input]] = {}
     for one in files:
         by_day.setdefault(one.partition_dt, []).append(one)
-    return _joined([_read_day(settings, day, of_day, carried_from) for day, of_day in by_day.items()])
+    wanted = _deferred_rows(settings, carried_from) if files[0].source == CARRIED else {}
+    return _joined([_read_day(settings, day, of_day, wanted, embedding_size) for day, of_day in by_day.items()])
 
 
 def refuse_changed_catalog(run: Row[Any], seen: str) -> None:
@@ -219,18 +257,34 @@ def _input(root: str, row: Row[Any]) -> Input:
     return Input(row.source, row.partition_dt, file, int(row.rows) if row.source == CARRIED else None)
 
 
-def _read_day(settings: Settings, day: date, files: Sequence[Input], carried_from: int | None) -> Chunk:
-    read = read_queries(settings.backlog_root, day, [one.file for one in files])
-    if files[0].source == BACKLOG:
-        rejected = tuple(RejectedInput(day, r.partition, r.row, r.query_id, r.reason, r.detail) for r in read.rejected)
-        return Chunk(read.queries, read.partition, read.row, rejected)
+def _deferred_rows(settings: Settings, run_id: int | None) -> dict[date, dict[str, list[int]]]:
+    """Rows of the queries a run deferred, by day and file."""
+    rows: dict[date, dict[str, list[int]]] = {}
     with reading(settings) as connection:
-        own = (deferred_queries.c.run_id == carried_from) & (deferred_queries.c.first_dt == day)
-        rows = connection.execute(select(deferred_queries.c.partition, deferred_queries.c.row).where(own))
-        wanted = {(partition, int(row)) for partition, row in rows}
-    seen: Iterable[tuple[str, int]] = zip(read.partition.tolist(), read.row.tolist(), strict=True)
-    at = np.array([place in wanted for place in seen], dtype=bool)
-    return Chunk(read.queries.take(at), read.partition[at], read.row[at], ())
+        table = deferred_queries
+        query = select(table.c.first_dt, table.c.partition, table.c.row).where(table.c.run_id == run_id)
+        for first_dt, partition, row in connection.execute(query):
+            rows.setdefault(first_dt, {}).setdefault(partition, []).append(int(row))
+    return rows
+
+
+def _read_day(
+    settings: Settings,
+    day: date,
+    files: Sequence[Input],
+    wanted: Mapping[date, Mapping[str, Sequence[int]]],
+    embedding_size: int | None,
+) -> Chunk:
+    read = read_queries(
+        settings.backlog_root,
+        day,
+        [one.file for one in files],
+        columns=[column for column in QUERY_COLUMNS if column.kind is not Kind.VECTOR or embedding_size],
+        only=wanted.get(day, {}) if files[0].source == CARRIED else None,
+        dimension=embedding_size,
+    )
+    rejected = tuple(RejectedInput(day, r.partition, r.row, r.query_id, r.reason, r.detail) for r in read.rejected)
+    return Chunk(read.queries, read.partition, read.row, rejected)
 
 
 def _joined(parts: Sequence[Chunk]) -> Chunk:

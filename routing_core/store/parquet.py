@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -107,7 +107,13 @@ class _Part:
 
 
 def read_queries(
-    root: str | Path, dt: date, files: Sequence[InputFile], *, columns: Sequence[Column] = QUERY_COLUMNS
+    root: str | Path,
+    dt: date,
+    files: Sequence[InputFile],
+    *,
+    columns: Sequence[Column] = QUERY_COLUMNS,
+    only: Mapping[str, Sequence[int]] | None = None,
+    dimension: int | None = None,
 ) -> ReadQueries:
     """Read and check files of a backlog partition.
 
@@ -120,6 +126,10 @@ def read_queries(
     columns : sequence of Column
         Columns to read and check. One that is left out has its default; left out and required, it is empty
         (``""`` or 0). Rows are judged by the columns read alone, so whoever counts rejections reads them all.
+    only : mapping of str to sequence of int, optional
+        Rows to read of each file, by name; all by default. Other rows are as if they were not there.
+    dimension : int, optional
+        Length that embeddings must have; by default the most frequent one among these files.
 
     Raises
     ------
@@ -130,7 +140,10 @@ def read_queries(
     """
     names = [file.name for file in files]
     tables = [_read_table(read_unchanged(root, dt, f), _where(root, dt, f.name), columns) for f in files]
-    parts = _check_tables(tables, names, [_where(root, dt, name) for name in names], columns, _end_of_grace(dt))
+    wheres = [_where(root, dt, name) for name in names]
+    parts = _check_tables(tables, names, wheres, columns, _end_of_grace(dt), dimension)
+    if only is not None:
+        parts = [_restricted(part, only.get(name, ())) for part, name in zip(parts, names, strict=True)]
     values = Values([part.values for part in parts], columns)
     repeats = _repeats(values.texts("query_id"))
     partition = np.repeat(np.array(names, dtype=object), [len(part.rows) for part in parts])
@@ -233,14 +246,22 @@ def _check_tables(
     wheres: Sequence[str],
     columns: Sequence[Column],
     latest: np.datetime64,
+    dimension: int | None = None,
 ) -> list[_Part]:
     """Check each file against the contract; tables are let go of as they are done."""
-    dimension = _usual_dimension(tables, wheres, columns)
+    dimension = dimension or _usual_dimension(tables, wheres, columns)
     parts = []
     for k, (name, where) in enumerate(zip(names, wheres, strict=True)):
         parts.append(_check_table(tables[k], name, where, columns, dimension, latest))
         tables[k] = None
     return parts
+
+
+def _restricted(part: _Part, rows: Sequence[int]) -> _Part:
+    """A file as if it had these rows alone."""
+    wanted = np.isin(part.rows, np.asarray(rows, dtype=np.int64))
+    kept = {name: _keep(values, wanted) for name, values in part.values.items()}
+    return _Part(kept, part.rows[wanted], tuple(one for one in part.rejected if one.row in set(rows)))
 
 
 def _usual_dimension(tables: Sequence[pa.Table], wheres: Sequence[str], columns: Sequence[Column]) -> int | None:

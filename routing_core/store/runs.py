@@ -20,10 +20,11 @@ PUBLISHED = ("current", "superseded", "shadow")
 
 
 def open_run(connection: Connection, dt: date, run_key: str, values: Mapping[str, Any]) -> int:
-    """Open a run, or find the one this key has open.
+    """Open a run, or find the one this key has just opened.
 
-    A retry gets the run it opened before. A key whose run is already published, as when a finished
-    DAG run is cleared, opens a new one: what readers see is never rewritten in place.
+    A retry gets the run it opened before, as it was opened. Once work on a run has begun, the same key
+    means beginning again, as when a whole DAG run is cleared, and opens a new one: nothing is rewritten
+    in place, and orphans of the old one write to nothing that counts.
 
     Parameters
     ----------
@@ -40,18 +41,25 @@ def open_run(connection: Connection, dt: date, run_key: str, values: Mapping[str
         The run_id.
     """
     of_key = [run for run in _lock_runs_of(connection, dt) if run.run_key.split("#")[0] == run_key]
-    if of_key and of_key[-1].status not in PUBLISHED:
-        run_id = int(of_key[-1].run_id)
-        _update(connection, run_id, status="staged", failed_at=None, failure=None, **values)
-        return run_id
+    if of_key and of_key[-1].status == "staged" and not chunk_rows(connection, of_key[-1].run_id):
+        return int(of_key[-1].run_id)
     run_id = next_id(connection, "routing_runs", "run_id")
+    if of_key and of_key[-1].status in ("staged", "checked") and not of_key[-1].dry_run:
+        fail(connection, of_key[-1].run_id, f"left half-way, and begun again as run {run_id}")
     attempt = connection.execute(
         select(func.coalesce(func.max(routing_runs.c.attempt), 0) + 1).where(routing_runs.c.dt == dt)
     ).scalar_one()
     key = f"{run_key}#{len(of_key) + 1}" if of_key else run_key
     connection.execute(
         insert(routing_runs).values(
-            run_id=run_id, dt=dt, attempt=attempt, run_key=key, status="staged", opened_at=now(), **values
+            run_id=run_id,
+            dt=dt,
+            attempt=attempt,
+            run_key=key,
+            status="staged",
+            opened_at=now(),
+            solve_attempt=0,
+            **values,
         )
     )
     return run_id
@@ -69,6 +77,14 @@ def get_run(connection: Connection, run_id: int) -> Row[Any]:
     if row is None:
         raise NotFoundError(f"run {run_id} is not in the results database")
     return row
+
+
+def take_up_from(connection: Connection, dt: date, nights: int) -> Row[Any] | None:
+    """The run whose deferred queries the night of ``dt`` takes up: the newest current one of ``nights`` before it."""
+    earliest = date.fromordinal(dt.toordinal() - nights)
+    before = (routing_runs.c.dt < dt) & (routing_runs.c.dt >= earliest) & (routing_runs.c.status == "current")
+    newest = select(routing_runs).where(before).order_by(routing_runs.c.dt.desc()).limit(1)
+    return connection.execute(newest).one_or_none()
 
 
 def current_run(connection: Connection, dt: date) -> Row[Any] | None:
@@ -184,6 +200,23 @@ def mark_estimated(connection: Connection, run_id: int, chunk: int, attempt: int
     _set_chunk(connection, run_id, chunk, estimate_shard=shard)
 
 
+def claim_solve(connection: Connection, run_id: int, attempt: int) -> None:
+    """Become the newest attempt at solving a run, or go on being it.
+
+    Raises
+    ------
+    StaleAttemptError
+        If a newer attempt has it.
+    """
+    run = _lock_run(connection, run_id)
+    _require(run, "staged")
+    if run.solve_attempt > attempt:
+        raise StaleAttemptError(
+            f"run {run_id}: attempt {attempt} at solving it is stale, attempt {run.solve_attempt} has it"
+        )
+    _update(connection, run_id, solve_attempt=attempt)
+
+
 def mark_checked(connection: Connection, run_id: int) -> None:
     """Staged → checked."""
     run = _lock_run(connection, run_id)
@@ -212,7 +245,8 @@ def publish(connection: Connection, run_id: int) -> str:
     if reigning is None:
         _update(connection, run_id, status="current", published_at=now())
         return "current"
-    if reigning.sealed_at is not None and not run.replan:
+    is_sealed = any(other.sealed_at is not None for other in runs.values())
+    if is_sealed and not run.replan:
         _update(connection, run_id, status="shadow", published_at=now())
         return "shadow"
     if reigning.run_id > run_id:
@@ -273,6 +307,8 @@ def _set_chunk(connection: Connection, run_id: int, chunk: int, **values: Any) -
 
 
 def _lock_run(connection: Connection, run_id: int) -> Row[Any]:
+    # The table before the row, as those who open and publish do: two orders would be a deadlock.
+    lock_writers(connection, "routing_runs")
     get_run(connection, run_id)
     return connection.execute(select(routing_runs).where(routing_runs.c.run_id == run_id).with_for_update()).one()
 
@@ -299,4 +335,7 @@ def _lock_chunk(connection: Connection, run_id: int, chunk: int) -> Row[Any]:
 
 def _require(run: Row[Any], *statuses: str) -> None:
     if run.status not in statuses:
-        raise RunStateError(f"run {run.run_id} of {run.dt} is {run.status}; this step needs it {' or '.join(statuses)}")
+        raise RunStateError(
+            f"run {run.run_id} of {run.dt} is {run.status}; this step needs it {' or '.join(statuses)}",
+            remedy="begin again with a new run: clear the whole DAG run, or type routing route",
+        )

@@ -75,6 +75,7 @@ routing_runs = Table(
     ),
     _column("supersedes_run_id", Id, "Run it took the place of.", ForeignKey("routing_runs.run_id"), null=True),
     _column("replan", Boolean, "Whether it was told to replace a sealed run."),
+    _column("solve_attempt", Integer, "Newest attempt that may solve it; 0 before any."),
     _column("dry_run", Boolean, "Whether it stops before publishing."),
     _column("degraded", Text, "What it had to go on without, comma-separated; empty if nothing."),
     _column("code_version", Text, "Version of Nightshift that planned it."),
@@ -173,6 +174,18 @@ run_models = Table(
     _column("assigned", BigInteger, "Queries given to it."),
     _column("planned_spend_usd", Double, "Predicted cost of those, USD."),
     comment="One row per model of a run: what it could take, and what it was given.",
+)
+
+run_teams = Table(
+    "run_teams",
+    metadata,
+    _run_id(primary_key=True),
+    _column("team", Text, "Team with a budget of its own.", primary_key=True),
+    _column("budget_usd", Double, "Its budget of the night, USD."),
+    _column("cost_margin", Double, "Factor by which its planned spend stays below, at least 1."),
+    _column("assigned", BigInteger, "Its queries given to a model."),
+    _column("planned_spend_usd", Double, "Predicted cost of those, USD."),
+    comment="One row per team of a run that has a budget of its own.",
 )
 
 assignments = Table(

@@ -16,4 +16,6 @@ WHERE r.run_id = :run_id
         r.backlog_rows + r.carried_rows <> a.n + d.n + j.n
         OR r.assigned <> a.n OR r.deferred <> d.n OR r.rejected <> j.n
         OR b.n > 0
+        OR r.backlog_rows IS NULL OR r.carried_rows IS NULL
+        OR r.assigned IS NULL OR r.deferred IS NULL OR r.rejected IS NULL
     )

@@ -12,4 +12,5 @@ WHERE r.run_id = :run_id
         abs(x.objective - r.objective) > 1e-6 * (1 + abs(r.objective))
         OR r.objective > r.bound + 1e-9 * (1 + abs(r.bound))
         OR r.gap < 0 OR r.gap > 1
+        OR r.objective IS NULL OR r.bound IS NULL OR r.gap IS NULL
     )

@@ -7,5 +7,6 @@ WHERE r.run_id = :run_id
     AND (
         s.usd > r.budget_usd * (1 + 1e-9)
         OR r.planning_budget_usd > r.budget_usd
+        OR r.planned_spend_usd IS NULL OR r.planning_budget_usd IS NULL
         OR abs(s.usd - r.planned_spend_usd) > 1e-6 * (1 + s.usd)
     )

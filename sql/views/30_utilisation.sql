@@ -4,7 +4,7 @@ SELECT
     r.dt, r.run_id, m.model, m.serving, m.instances, m.capacity_per_batch,
     m.capacity_per_batch * r.batches AS capacity,
     m.assigned,
-    CASE WHEN m.capacity_per_batch > 0 THEN 1.0 * m.assigned / (m.capacity_per_batch * r.batches) END AS utilisation,
+    CASE WHEN m.capacity_per_batch > 0 THEN CAST(m.assigned AS DOUBLE PRECISION) / (m.capacity_per_batch * r.batches) END AS utilisation,
     m.planned_spend_usd
 FROM routing_runs AS r
 INNER JOIN run_models AS m ON r.run_id = m.run_id

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from routing_core.errors import ChecksFailedError
 from routing_core.settings import Settings
 from routing_core.steps import read, route
-from routing_core.store import checks
+from routing_core.store import checks, results, runs
 from routing_core.store.database import reading, writing
 
 TONIGHT = date(2026, 11, 22)
@@ -23,6 +23,11 @@ TAMPERING = {
     "no_model_is_over_capacity": "UPDATE run_models SET capacity_per_batch = 0 WHERE run_id = 2 AND assigned > 0",
     "every_assignment_is_eligible": f"UPDATE assignments SET candidates = 0 WHERE run_id = 2 AND query_id = {ANY}",
     "objective_is_within_bound": "UPDATE routing_runs SET bound = objective - 1 WHERE run_id = 2",
+    "every_team_is_within_its_budget": "INSERT INTO run_teams VALUES (2, 'red', 1.0, 1.0, 1, 2.0)",
+    "carried_queries_are_carried_once": "UPDATE routing_runs SET carried_rows = 1, backlog_rows = backlog_rows - 1, "
+    "carried_from_run_id = 2 WHERE run_id = 2",
+    "the_next_night_still_follows": "UPDATE routing_runs SET carried_rows = 1, carried_from_run_id = 1 "
+    "WHERE run_id = 1",
     "few_are_deferred": "UPDATE routing_runs SET deferred = assigned + 1 WHERE run_id = 2",
 }
 
@@ -48,6 +53,8 @@ def staged(request: pytest.FixtureRequest) -> Settings:
     route.solve_night(run_id, settings)
     for chunk in chunks:
         route.write_chunk(run_id, chunk, settings, attempt=1)
+    with writing(settings) as connection:
+        runs.update_run(connection, run_id, rejected=results.count_rejected(connection, run_id))
     return settings
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -24,8 +25,10 @@ from routing_core.errors import (
     StaleAttemptError,
 )
 from routing_core.records.assignments import Reason
+from routing_core.records.catalog import Catalog
 from routing_core.settings import Settings
 from routing_core.steps import read, route, settle
+from routing_core.store.catalog import read_catalog, write_catalog
 from routing_core.store.database import reading, writing
 
 TONIGHT = date(2026, 11, 22)
@@ -247,7 +250,11 @@ def test_a_process_killed_before_publishing_leaves_the_earlier_run_current(world
     assert totals(world) == before
     assert fetch(world, "SELECT run_id FROM nights") == [(1,)]
     route.route(TONIGHT, world, run_key="doomed")
-    assert fetch(world, "SELECT run_id FROM nights") == [(2,)]
+    assert fetch(world, "SELECT run_id, status FROM routing_runs ORDER BY 1") == [
+        (1, "superseded"),
+        (2, "failed"),
+        (3, "current"),
+    ]
     assert totals(world) == before
 
 
@@ -269,6 +276,88 @@ def test_what_was_deferred_comes_back_the_next_night_and_is_never_routed_twice(w
     assert {str(row.first_dt) for row in (*taken, *left, *gone)} == {"2026-11-22"}
     first = {row.query_id for row in fetch(world, "SELECT query_id FROM assignments WHERE run_id = 1")}
     assert not first & {row.query_id for row in taken}
+
+
+def test_a_carried_file_that_changed_fails_the_run_by_name(world: Settings):
+    route.route(TONIGHT, world, run_key="a", options=route.RouteOptions(budget_usd=0.005))
+    for file in (Path(world.backlog_root) / f"dt={TONIGHT}").glob("*.parquet"):
+        pq.write_table(pq.read_table(file).slice(1), file)
+    tomorrow = date(2026, 11, 23)
+    (Path(world.backlog_root) / f"dt={tomorrow}").mkdir()
+    with writing(world) as connection:
+        connection.execute(text("UPDATE allocations SET for_date = '2026-11-23'"))
+    with pytest.raises(ChangedInputError, match=r"gone or changed.*part-0000"):
+        route.route(tomorrow, world, run_key="a", options=route.RouteOptions(carry_over="chained"))
+
+
+def test_models_are_known_by_name_whatever_their_order_in_the_catalog(world: Settings):
+    route.route(TONIGHT, world, run_key="a")
+    first = totals(world)
+    catalog = read_catalog(world.catalog_file)
+    write_catalog(Catalog(tuple(reversed(catalog.models))), world.home / "config" / "catalog.yaml")
+    route.route(TONIGHT, world, run_key="b")
+    assert totals(world) == pytest.approx(first, rel=1e-5)
+
+
+def test_a_model_the_predictor_does_not_know_yet_gets_no_query(world: Settings):
+    catalog = read_catalog(world.catalog_file)
+    newcomer = replace(catalog.models[0], name="newcomer")
+    write_catalog(Catalog((newcomer, *catalog.models)), world.home / "config" / "catalog.yaml")
+    route.route(TONIGHT, world, run_key="a")
+    assert fetch(world, "SELECT assigned FROM utilisation WHERE model = 'newcomer'") == [(0,)]
+    assert read.status(TONIGHT, world)["assigned"] > 0
+
+
+def test_a_catalog_that_changes_while_a_run_is_under_way_fails_it(world: Settings):
+    run_id = route.open_run(TONIGHT, world, run_key="a")
+    chunks = route.list_chunks(run_id, world)
+    catalog = read_catalog(world.catalog_file)
+    write_catalog(Catalog(catalog.models[1:]), world.home / "config" / "catalog.yaml")
+    with pytest.raises(ChangedInputError, match="the catalog changed"):
+        route.estimate_chunk(run_id, chunks[0], world, attempt=1)
+
+
+def test_a_robust_level_asked_for_is_planned_with_and_recorded(world: Settings):
+    objectives = []
+    for level in (0.05, 0.4):
+        route.route(TONIGHT, world, run_key=str(level), options=route.RouteOptions(robust_level=level))
+        status = read.status(TONIGHT, world)
+        assert (status["robust_method"], status["robust_level"]) == ("quantile", level)
+        objectives.append(status["objective"])
+    assert objectives[0] < objectives[1]
+
+
+def test_a_smaller_accepted_probability_of_overspending_plans_on_less_money(world: Settings):
+    budgets = []
+    for probability in (0.05, 0.01):
+        cautious = world.model_copy(update={"overspend_probability": probability})
+        route.route(TONIGHT, cautious, run_key=str(probability))
+        budgets.append(read.status(TONIGHT, cautious)["planning_budget_usd"])
+    assert budgets[1] <= budgets[0] <= world.budget_usd
+
+
+def test_a_team_stays_within_its_own_budget(world: Settings):
+    route.route(TONIGHT, world, run_key="a")
+    spent = dict(fetch(world, "SELECT team, sum(planned_spend_usd) FROM spend WHERE team <> '' GROUP BY team"))
+    team, usd = max(spent.items(), key=lambda one: one[1])
+    tight = world.model_copy(update={"team_budgets_usd": {team: usd / 3}})
+    route.route(TONIGHT, tight, run_key="b")
+    after = dict(fetch(tight, "SELECT team, sum(planned_spend_usd) FROM spend WHERE team <> '' GROUP BY team"))
+    assert after.get(team, 0.0) <= usd / 3
+    assert fetch(tight, "SELECT team FROM run_teams WHERE run_id = 2") == [(team,)]
+
+
+@pytest.mark.parametrize("chunks", [1, 4])
+def test_which_of_two_rows_with_an_id_counts_does_not_depend_on_chunks(world: Settings, chunks: int):
+    backlog = Path(world.backlog_root) / f"dt={TONIGHT}"
+    files = sorted(backlog.glob("*.parquet"))
+    row = pq.read_table(files[0]).slice(3, 1).select(["query_id", "task", "prompt", "input_tokens"])
+    twin = row.set_column(0, "query_id", [["twin"]])
+    pq.write_table(twin.append_column("allowed_models", [[["nobody"]]]), backlog / "a.parquet")
+    pq.write_table(twin, backlog / "zz.parquet")
+    route.route(TONIGHT, world.model_copy(update={"chunks": chunks}), run_key="a")
+    reasons = fetch(world, "SELECT partition, reason FROM rejected_queries WHERE query_id = 'twin' ORDER BY partition")
+    assert reasons == [("a.parquet", "no_eligible_model"), ("zz.parquet", "duplicate")]
 
 
 def test_status_is_flat_json(world: Settings):

@@ -6,9 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
-import pytest
 
-from routing_core.errors import ContractError
 from routing_core.store import history
 from routing_core.store.parquet import write_partition
 
@@ -38,14 +36,23 @@ def test_days_are_those_that_are_there_within_the_window(tmp_path: Path):
 
 def test_tasks_are_counted_over_all_files_of_a_day(tmp_path: Path):
     write(tmp_path, DAYS[0], 10, 3)
-    assert history.count_tasks(tmp_path, DAYS[:1]) == {DAYS[0]: {"a": 6, "b": 4}}
+    assert history.count_tasks(tmp_path, DAYS[:1]) == ({DAYS[0]: {"a": 6, "b": 4}}, ())
 
 
-def test_a_file_without_tasks_is_an_error_with_its_name(tmp_path: Path):
-    write(tmp_path, DAYS[0], 3, 1)
+def test_a_day_that_cannot_be_read_is_a_gap_in_the_history_and_named(tmp_path: Path):
+    for day in DAYS:
+        write(tmp_path, day, 3, 1)
     (tmp_path / f"dt={DAYS[0]}" / "broken.parquet").write_bytes(b"nothing of the kind")
-    with pytest.raises(ContractError, match=r"broken\.parquet"):
-        history.count_tasks(tmp_path, DAYS[:1])
+    counts, unreadable = history.count_tasks(tmp_path, DAYS)
+    assert list(counts) == [DAYS[1]]
+    assert "broken.parquet" in unreadable[0]
+    assert len(history.sample_queries(tmp_path, DAYS, 10, 1)) == 3
+
+
+def test_broken_rows_are_no_demand(tmp_path: Path):
+    table = pa.table({"query_id": ["a", "b"], "task": ["t", "nul\0"], "prompt": ["p", "p"], "input_tokens": [1, 1]})
+    write_partition(tmp_path, DAYS[0], table)
+    assert history.count_tasks(tmp_path, DAYS[:1])[0] == {DAYS[0]: {"t": 1}}
 
 
 def test_the_sample_does_not_depend_on_files_and_depends_on_the_seed(tmp_path: Path):

@@ -95,12 +95,48 @@ def test_another_key_or_another_date_gets_another_run(settings: Settings):
     assert len({open_run(settings, "a"), open_run(settings, "b"), open_run(settings, "a", date(2026, 11, 23))}) == 3
 
 
-def test_a_failed_run_is_taken_up_again_by_its_key(settings: Settings):
+def test_a_key_whose_run_has_failed_begins_again_with_a_new_run(settings: Settings):
     run_id = open_run(settings)
     with writing(settings) as connection:
         assert runs.fail(connection, run_id, "power cut")
-    assert open_run(settings) == run_id
-    assert status(settings, run_id) == "staged"
+    again = open_run(settings)
+    assert again != run_id
+    assert [status(settings, run_id), status(settings, again)] == ["failed", "staged"]
+
+
+def test_work_left_half_way_is_begun_again_as_a_new_run_and_the_old_one_takes_no_more_rows(settings: Settings):
+    run_id = open_run(settings)
+    add_chunk(settings, run_id)
+    again = open_run(settings)
+    assert again != run_id
+    assert status(settings, run_id) == "failed"
+    with pytest.raises(RunStateError, match="is failed"):
+        write(settings, run_id, 1, ["orphan"])
+
+
+def test_a_solve_that_is_stale_is_refused(settings: Settings):
+    run_id = open_run(settings)
+    with writing(settings) as connection:
+        runs.claim_solve(connection, run_id, 2)
+    with pytest.raises(StaleAttemptError, match="attempt 1 at solving it is stale"), writing(settings) as connection:
+        runs.claim_solve(connection, run_id, 1)
+
+
+def test_a_date_stays_sealed_after_a_replan(settings: Settings):
+    published(settings, open_run(settings, "a"))
+    with writing(settings) as connection:
+        runs.seal(connection, DT)
+    assert published(settings, open_run(settings, "b", replan=True)) == "current"
+    assert published(settings, open_run(settings, "c")) == "shadow"
+
+
+def test_deferred_queries_are_taken_up_from_the_newest_night_that_was_planned(settings: Settings):
+    published(settings, open_run(settings, "a", date(2026, 11, 19)))
+    newest = open_run(settings, "a", date(2026, 11, 20))
+    published(settings, newest)
+    with reading(settings) as connection:
+        assert runs.take_up_from(connection, DT, 7).run_id == newest
+        assert runs.take_up_from(connection, DT, 1) is None
 
 
 def test_a_published_run_is_never_rewritten_by_its_own_key(settings: Settings):

@@ -13,7 +13,7 @@ from routing_core.errors import ProblemError
 from routing_core.predict.state import State
 
 
-class QualityModel(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class QualityModel(RegressorMixin, BaseEstimator):
     """Expected quality of each model on each query.
 
     Subclasses implement `_learn` and `_estimate`, and name their fitted arrays in `fitted`.
