@@ -94,7 +94,20 @@ def _administer(url: str, statement: str) -> None:
     admin.dispose()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders whose tests share something costly (a learnt world, an Airflow) keep to one worker each."""
+    for item in items:
+        folder = item.path.relative_to(REPOSITORY / "tests").parts[0]
+        if folder in ("steps", "dags", "end_to_end"):
+            item.add_marker(pytest.mark.xdist_group(folder))
+
+
 _skipped: list[str] = []
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.skipped:
+        _skipped.append(report.nodeid)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

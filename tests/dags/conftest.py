@@ -16,18 +16,18 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 DAGS = REPOSITORY / "dags"
 
-if "AIRFLOW_HOME" not in os.environ:
-    _home = tempfile.mkdtemp(prefix="nightshift-airflow-")
-    atexit.register(shutil.rmtree, _home, ignore_errors=True)
-    os.environ |= {
-        "AIRFLOW_HOME": _home,
-        "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_home}/airflow.db",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-    }
+# Always anew: an Airflow that the developer runs, or that another test worker has, must not be touched.
+_home = tempfile.mkdtemp(prefix="nightshift-airflow-")
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
+os.environ |= {
+    "AIRFLOW_HOME": _home,
+    "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_home}/airflow.db",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+}
 
 # ruff: noqa: E402
 from routing_core.settings import Settings, load_settings

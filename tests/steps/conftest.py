@@ -51,11 +51,3 @@ def postgres_world(world: Settings, postgres_settings: Settings) -> Settings:
             if rows := source.execute(select(table)).mappings().all():
                 target.execute(insert(table), [dict(row) for row in rows])
     return settings
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests here share one world, so they share one worker."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("world"))
