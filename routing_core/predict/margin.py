@@ -125,7 +125,8 @@ def _quantiles(
 
     Pooling the plans would let a budget that is easy to hold make up for one that is not.
     """
-    return np.max([_quantiles_of(planned, realised, size, rng) for planned, realised in plans], axis=0)
+    each = [_quantiles_of(planned, realised, size, rng) for planned, realised in plans]
+    return np.asarray(np.max(each, axis=0), np.float64)
 
 
 def _quantiles_of(
