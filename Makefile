@@ -18,7 +18,7 @@ test: $(VENV)/dev.installed lint  ## lint, types, import rules, and every test t
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(VENV)/dev.installed  ## the slow tests: crashes, hostile input, browser, large instances
-	$(BIN)/python -m pytest -m "$(SLOW)"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(SLOW)"
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

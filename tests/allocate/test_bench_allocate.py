@@ -45,6 +45,7 @@ def test_a_file_without_the_columns_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.big
+@pytest.mark.timeout(1800)
 def test_stability_saves_changes_at_little_loss() -> None:
     """Over a month, hysteresis changes fewer instances than the same optimiser without, for at most 0.2 %."""
     report = bench_churn(30, seed=0)

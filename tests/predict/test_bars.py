@@ -9,7 +9,7 @@ import pytest
 
 from routing_core.bench.predict import SEEDS, bench_predict, read_labels
 
-pytestmark = pytest.mark.big
+pytestmark = [pytest.mark.big, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")
