@@ -156,10 +156,6 @@ class Catalog:
         prices = (model.price_on(day) for model in self.models)
         return np.array([(price.input_usd, price.output_usd) for price in prices]) / 1e6
 
-    def without(self, names: frozenset[str]) -> Catalog:
-        """The catalog with the models called ``names`` withdrawn."""
-        return replace(self, models=tuple(model for model in self.models if model.name not in names))
-
 
 def _check_model(model: Model) -> None:
     """Refuse what contradicts itself, naming the model, the rule and the value."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, delete
 
@@ -195,8 +194,3 @@ def rejected_table(rejected: list[tuple[str, int, date, str | None, str, str]]) 
         "detail": pa.string(),
     }
     return pa.table({name: pa.array(values, kind) for (name, kind), values in zip(kinds.items(), columns, strict=True)})
-
-
-def total(column: pa.ChunkedArray) -> float:
-    """Sum of a column of numbers; 0 of none."""
-    return float(pc.sum(column).as_py() or 0.0)
