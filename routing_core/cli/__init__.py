@@ -1,0 +1,27 @@
+"""``routing``: the steps of a night, by hand.
+
+Every command reads the same settings as the DAGs do and calls the same steps. With ``--json`` it
+prints one JSON document and nothing else on standard output. Exit status 0 is success, 1 an
+unforeseen error; a named error has the status of its class (``routing_core.errors``).
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from routing_core.cli import measurements, nights, workloads
+from routing_core.cli.app import app
+from routing_core.errors import NightshiftError
+
+__all__ = ["app", "main", "measurements", "nights", "workloads"]
+
+
+def main() -> None:
+    """Run the command line; named errors become a message and their exit status."""
+    try:
+        app()
+    except NightshiftError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,85 @@
+"""Commands that measure: ``routing bench …``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from routing_core.cli.app import bench
+from routing_core.cli.output import Json, lines, show
+
+
+@bench.command("night")
+def bench_night(
+    queries: Annotated[int, typer.Option(min=1, help="Queries in the backlog.")] = 20_000,
+    models: Annotated[int, typer.Option(min=1, help="Models in the catalog.")] = 11,
+    partitions: Annotated[int, typer.Option(min=1, help="Files of the backlog.")] = 8,
+    dsn: Annotated[str | None, typer.Option(help="Results database; SQLite by default.")] = None,
+    embedding: Annotated[bool, typer.Option(help="Give the queries an embedding column.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Time a whole night through the same steps as the DAG, from text in Parquet to published assignments."""
+    from routing_core.bench.night import bench_night as measure
+
+    show(as_json, measure(queries, models, partitions, dsn=dsn, embedding=embedding), lines)
+
+
+@bench.command("solver")
+def bench_solver(
+    queries: Annotated[
+        int | None, typer.Option(min=1, help="Queries in a night; the whole table if not given.")
+    ] = None,
+    models: Annotated[int, typer.Option(min=1, help="Models to choose among.")] = 11,
+    outcomes: Annotated[Path | None, typer.Option(help="RouterBench table to make further estimates from.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Markdown file that the whole table is written to.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Solve nights of four families: seconds against one argmax pass over the same matrix, proven gap, memory."""
+    from routing_core.bench import solver
+
+    if queries is not None:
+        rows = solver.bench_solver(queries, models)
+        show(as_json, rows, solver.render_table)
+        return
+    nights, batches = solver.run(keep, outcomes)
+    if as_json:
+        show(True, {"nights": nights, "batches": batches}, lines)
+    else:
+        typer.echo(f"{solver.render_table(nights)}\n\n{solver.render_table(batches)}")
+
+
+@bench.command("predict")
+def bench_predict(
+    outcomes: Annotated[Path, typer.Option(help="Outcomes: RouterBench's wide table, or long under contract.")],
+    full: Annotated[bool, typer.Option(help="Add every method and the paper's boosting, on one split.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure the default predictor by the quality its routing realises on held-out queries."""
+    from routing_core.bench.predict import bench_predict as measure
+
+    show(as_json, measure(outcomes, full), lines)
+
+
+@bench.command("allocate")
+def bench_allocate(
+    outcomes: Annotated[Path, typer.Option(help="Outcomes: RouterBench's wide table.")],
+    seeds: Annotated[int, typer.Option(min=2, help="Random splits.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Compare the optimised fleet with naive ones by realised quality, cell by cell."""
+    from routing_core.bench.allocate import bench_allocate as measure
+
+    show(as_json, measure(outcomes, seeds=seeds), lines)
+
+
+@bench.command("churn")
+def bench_churn(
+    nights: Annotated[int, typer.Option(min=2, help="Nights simulated.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Count instances started and stopped over a simulated month, with and without stability terms."""
+    from routing_core.bench.churn import bench_churn as measure
+
+    show(as_json, measure(nights), lines)

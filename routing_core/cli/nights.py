@@ -1,0 +1,85 @@
+"""Commands that make and read a night."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from routing_core.cli.app import app
+from routing_core.cli.output import Dt, Json, lines, ready_settings, run_key, show
+
+Policy = Literal["as_of", "latest"]
+
+
+@app.command()
+def retrain(dt: Dt, as_json: Json = False) -> None:
+    """Fit predictors on the outcomes through the day, judge them, and promote the winner."""
+    from routing_core.steps.retrain import retrain as step
+
+    show(as_json, step(dt, ready_settings(), run_key=run_key()), lines)
+
+
+@app.command()
+def allocate(
+    dt: Dt,
+    predictor_policy: Annotated[Policy, typer.Option(help="Which predictor.")] = "as_of",
+    as_json: Json = False,
+) -> None:
+    """Forecast the mix of the day after, and decide the instances that serve it."""
+    from routing_core.steps.allocate import allocate as step
+
+    show(as_json, step(dt, ready_settings(), run_key=run_key(), predictor_policy=predictor_policy), lines)
+
+
+@app.command()
+def route(
+    dt: Dt,
+    budget: Annotated[float | None, typer.Option("--budget", help="Budget of the night, USD.")] = None,
+    robust_level: Annotated[float | None, typer.Option(help="Quantile to plan with, between 0 and 1.")] = None,
+    batching: Annotated[Literal["planned", "arrival"] | None, typer.Option(help="Who forms the batches.")] = None,
+    predictor_policy: Annotated[Policy, typer.Option(help="Which predictor.")] = "as_of",
+    allocation_policy: Annotated[Policy, typer.Option(help="Which allocation.")] = "as_of",
+    carry_over: Annotated[
+        Literal["chained", "none"], typer.Option(help="Take up what the night before deferred, or not.")
+    ] = "none",
+    replan: Annotated[bool, typer.Option(help="Replace the plan even if it was handed out.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Do everything but publish.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Assign every query of the day's backlog to a model, or defer or reject it, and publish the plan."""
+    from routing_core.steps.route import RouteOptions
+    from routing_core.steps.route import route as step
+
+    options = RouteOptions(
+        budget_usd=budget,
+        robust_level=robust_level,
+        batching=batching,
+        predictor_policy=predictor_policy,
+        allocation_policy=allocation_policy,
+        carry_over=carry_over,
+        replan=replan,
+        dry_run=dry_run,
+    )
+    show(as_json, step(dt, ready_settings(), run_key=run_key(), options=options), lines)
+
+
+@app.command()
+def status(dt: Dt, as_json: Json = False) -> None:
+    """Show what the current run of a night decided."""
+    from routing_core import console
+    from routing_core.steps import read
+
+    settings = ready_settings()
+    if as_json:
+        show(True, read.status(dt, settings), lines)
+    else:
+        console.show_night(read.night_report(dt, settings), settings)
+
+
+@app.command()
+def seal(dt: Dt, as_json: Json = False) -> None:
+    """Mark the night's plan as handed out: from here on it is not replaced in silence."""
+    from routing_core.steps import settle
+
+    show(as_json, settle.seal(dt, ready_settings()), lines)
