@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from routing_core.errors import ProblemError
 from routing_core.records.assignments import DEFERRED
-from routing_core.route.block import Block, holds
+from routing_core.route.block import Block, holds, to_models
 from routing_core.route.coupling import couple
-from routing_core.route.decide import to_models
 from routing_core.route.parameters import Parameters
 from routing_core.route.prices import Descent, descend
 from routing_core.route.problem import NO_TEAM, Problem

@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from routing_core.records.assignments import DEFERRED
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
@@ -25,6 +27,8 @@ class Block:
         As in :class:`~routing_core.route.coupling.Coupling`.
     group : ndarray of intp, shape (n_queries,), or None
         Ascending; None where there is one group. With groups there is one problem.
+    count : ndarray of float64, shape (n_queries,), or None
+        How many queries that are alike each column stands for; None is one. With counts there is one problem.
     """
 
     value: NDArray[np.float64]
@@ -32,6 +36,7 @@ class Block:
     amount: NDArray[np.float64]
     effect: NDArray[np.float64]
     group: NDArray[np.intp] | None = None
+    count: NDArray[np.float64] | None = None
 
     @property
     def n_models(self) -> int:
@@ -49,17 +54,27 @@ class Block:
         """The problems at ``problems``."""
         return Block(self.value[problems], self.cost[problems], self.amount[problems], self.effect, self.group)
 
+    def columns(self, kept: slice | NDArray[np.intp], amount: NDArray[np.float64]) -> Block:
+        """The queries at ``kept``, which must ascend, under other amounts."""
+        group = None if self.group is None else self.group[kept]
+        count = None if self.count is None else self.count[kept]
+        return Block(self.value[:, :, kept], self.cost[:, :, kept], amount, self.effect, group, count)
+
+    def total(self, by_query: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums over the last axis, each column as often as it counts."""
+        summed: NDArray[np.float64] = by_query.sum(axis=-1) if self.count is None else by_query @ self.count
+        return summed
+
     def without(self, choice: NDArray[np.intp], kept: NDArray[np.intp]) -> Block:
         """The queries at ``kept`` of a block of one problem, when all others take the options ``choice``."""
-        cost = self.cost[0, choice, np.arange(len(choice))]
-        fixed = np.ones(len(choice), dtype=np.bool_)
-        fixed[kept] = False
+        often = np.ones(len(choice)) if self.count is None else self.count.copy()
+        often[kept] = 0.0
+        paid = often * self.cost[0, choice, np.arange(len(choice))]
         left = self.amount[0].copy()
         for effect, part in zip(self.effect, self.parts(), strict=True):
-            taken = np.bincount(choice[part][fixed[part]], minlength=self.n_models + 1).astype(np.float64)
-            left -= np.concatenate([[cost[part][fixed[part]].sum()], taken[:-1]]) @ effect
-        group = None if self.group is None else self.group[kept]
-        return Block(self.value[:, :, kept], self.cost[:, :, kept], left[None], self.effect, group)
+            taken = np.bincount(choice[part], weights=often[part], minlength=self.n_models + 1)
+            left -= np.concatenate([[paid[part].sum()], taken[:-1]]) @ effect
+        return self.columns(kept, left[None])
 
     def reduced(self, prices: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values less what prices of shape (n_problems, n_limits) take: shape of ``value``."""
@@ -71,7 +86,7 @@ class Block:
 
     def bound(self, prices: NDArray[np.float64]) -> NDArray[np.float64]:
         """Upper bound on each problem's optimum by the dual at ``prices``: shape (n_problems,)."""
-        served = self.reduced(prices).max(axis=1).sum(axis=1)
+        served = self.total(self.reduced(prices).max(axis=1))
         bound: NDArray[np.float64] = served + np.einsum("pr,pr->p", prices, self.amount)
         return bound
 
@@ -93,6 +108,11 @@ class CoreAnswer:
     choice: NDArray[np.int16] | None
     bound: float
     effort: float
+
+
+def to_models(choice: NDArray[np.int16], n_models: int) -> NDArray[np.int16]:
+    """Options as models."""
+    return np.where(choice == n_models, DEFERRED, choice).astype(np.int16)
 
 
 def holds(block: Block, choice: NDArray[np.int16]) -> bool:

@@ -66,8 +66,9 @@ def _search(
     for r in range(block.amount.shape[1]):
         _add_limit(model, block, counts, kinds, r, rounding)
     unit = _objective(model, block, counts, kinds)
+    now = kinds.taken(choice, len(allowed))
     for (k, g), count in counts.items():
-        model.add_hint(count, kinds.taking(choice, k, g))
+        model.add_hint(count, int(now[k, g]))
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
     solver.parameters.max_deterministic_time = effort
@@ -78,8 +79,12 @@ def _search(
     status = solver.solve(model)
     found = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
     bound = solver.best_objective_bound * unit if found else -np.inf if status == cp_model.INFEASIBLE else np.inf
-    decided = kinds.spread({pair: solver.value(count) for pair, count in counts.items()}) if found else None
-    return CoreAnswer(decided, bound, solver.response_proto.deterministic_time)
+    effort_used = solver.response_proto.deterministic_time
+    if not found:
+        return CoreAnswer(None, bound, effort_used)
+    for (k, g), count in counts.items():
+        now[k, g] = solver.value(count)
+    return CoreAnswer(kinds.spread(now), bound, effort_used)
 
 
 def _variables(

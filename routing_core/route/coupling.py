@@ -167,7 +167,7 @@ def _limits(problem: Problem, nested: frozenset[tuple[int, int]]) -> list[Limit]
 
 def _may_exceed(problem: Problem, budget: float) -> bool:
     """Whether spending on every query what the dearest answer costs would break the budget."""
-    return float(problem.cost.max()) * len(problem) > budget
+    return problem.dearest * len(problem) > budget
 
 
 def _labels(problem: Problem, deadlines: NDArray[np.int64]) -> NDArray[np.int64] | None:

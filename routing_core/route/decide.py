@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing_core.records.assignments import DEFERRED
-from routing_core.route.block import Block
+from routing_core.route.block import Block, to_models
 from routing_core.route.coupling import Kind
 from routing_core.route.night import NightPrices
 from routing_core.route.parameters import Parameters
@@ -53,11 +53,10 @@ def decide(
     """
     if not len(rows.coupling.amount):
         return certificate.choice.copy(), 0
-    penalties = float(np.sum(rows.problem.penalty, dtype=np.float64))
     best, best_objective = np.full(len(rows), DEFERRED, dtype=np.int16), -np.inf
-    model, touched = _split_ties(rows, night, certificate)
+    model, touched = _split_ties(rows, night, certificate) if night.plan is None else (night.plan, 0)
     for start, size, candidates in (
-        (model, parameters.pool, CANDIDATES),
+        (model.copy(), parameters.pool, CANDIDATES),
         (model.copy(), TIES * parameters.pool, CANDIDATES),
         (certificate.choice.copy(), parameters.pool, 2 * CANDIDATES),
     ):
@@ -68,7 +67,7 @@ def decide(
         objective = rows.objective(plan)
         if objective > best_objective:
             best, best_objective = plan, objective
-        if proven_gap(best_objective, certificate.bound, penalties) <= parameters.gap:
+        if proven_gap(best_objective, certificate.bound, rows.penalties) <= parameters.gap:
             break
     return best, touched
 
@@ -127,11 +126,6 @@ def as_options(pool: Pool, model: NDArray[np.int16]) -> NDArray[np.int16]:
     choice = model[pool.rows].astype(np.int16)
     choice[choice == DEFERRED] = pool.block.n_models
     return choice
-
-
-def to_models(choice: NDArray[np.int16], n_models: int) -> NDArray[np.int16]:
-    """Options as models."""
-    return np.where(choice == n_models, DEFERRED, choice).astype(np.int16)
 
 
 def put_back(pool: Pool, choice: NDArray[np.int16], model: NDArray[np.int16]) -> None:

@@ -57,12 +57,8 @@ def _search(
         _add_limit(model, variables, query, option, block, r, held_back)
     gain = block.value[0, option, query] - best[query]
     model.maximize(mathopt.fast_sum(float(g) * x for g, x in zip(gain, variables, strict=True) if g))
-    hint = mathopt.SolutionHint(
-        variable_values={
-            x: float(kinds.taking(choice, k, g))
-            for x, g, k in zip(variables, kind.tolist(), option.tolist(), strict=True)
-        }
-    )
+    taken = kinds.taken(choice, len(allowed))[option, kind]
+    hint = mathopt.SolutionHint(variable_values={x: float(count) for x, count in zip(variables, taken, strict=True)})
     parameters = mathopt.SolveParameters(
         threads=1,
         random_seed=1,
@@ -77,7 +73,7 @@ def _search(
         params=parameters,
         model_params=mathopt.ModelSolveParameters(solution_hints=[hint]),
     )
-    return _answer(result, variables, pairs, kinds, best)
+    return _answer(result, variables, pairs, kinds, best, len(allowed))
 
 
 def _add_decisions(
@@ -121,13 +117,14 @@ def _answer(
     pairs: NDArray[np.intp],
     kinds: Kinds,
     best: NDArray[np.float64],
+    n_options: int,
 ) -> CoreAnswer:
     nodes = max(result.solve_stats.node_count, 1) / NODES_PER_EFFORT
     bound = float(result.termination.objective_bounds.dual_bound) + float(best.sum()) + LP_TOLERANCE * len(best)
     if not result.has_primal_feasible_solution():
         return CoreAnswer(None, bound, nodes)
-    taken = np.rint(result.variable_values(variables)).astype(np.int64)
-    counts = {(int(k), int(g)): int(count) for (g, k), count in zip(pairs, taken, strict=True)}
-    if sum(counts.values()) != len(best):
+    taken = np.zeros((n_options, len(kinds.first)), dtype=np.int64)
+    taken[pairs[:, 1], pairs[:, 0]] = np.rint(result.variable_values(variables))
+    if np.any(taken.sum(axis=0) != kinds.count):
         return CoreAnswer(None, bound, nodes)
-    return CoreAnswer(kinds.spread(counts), bound, nodes)
+    return CoreAnswer(kinds.spread(taken), bound, nodes)

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from routing_core.route.block import Block
+from routing_core.route.block import Block, to_models
+from routing_core.route.kinds import Kinds
 from routing_core.route.parameters import Parameters
-from routing_core.route.passes import nearest, screen
+from routing_core.route.passes import Remainder, narrow, nearest
 from routing_core.route.prices import COOLING, Descent, descend
 from routing_core.route.rows import Rows
+from routing_core.route.vertex import vertex, whole
 
 SURE = 4.0
 """Standard errors of the sample's prices within which the night's are looked for."""
@@ -25,6 +27,10 @@ COARSE = 2e-5
 """Gap at which smoothing over many rows stops; the rest is done on the rows nearest to changing."""
 SHARP = 0.01
 """Share of the tolerance that smoothing may cost on those."""
+THIN = 8
+"""One row in so many of the sample is looked at first."""
+THIN_TAU = 1e-3
+"""Smoothing at which the sample's own prices begin at the least, quality units."""
 REFINED_TAU = 1e-4
 """Smoothing at which a warm start begins at the least, quality units."""
 
@@ -39,47 +45,106 @@ class NightPrices:
     tau : float, quality units
         Smoothing at which they balance the limits.
     passes : int
+    remainder : Remainder
+        The rows that are left to decide at these prices.
+    plan : ndarray of int16, shape (n_remainder,), or None
+        A decision on them that nearly holds the limits, where one came with the prices.
     """
 
     prices: NDArray[np.float64]
     tau: float
     passes: int
+    remainder: Remainder
+    plan: NDArray[np.int16] | None = None
 
 
-def night_prices(rows: Rows, parameters: Parameters, start: NDArray[np.float64] | None = None) -> NightPrices:
+def night_prices(rows: Rows, parameters: Parameters) -> NightPrices:
     """Minimise the night's dual.
 
     Parameters
     ----------
     rows : Rows
     parameters : Parameters
-    start : ndarray of float64, shape (n_limits,), or None
-        Prices to start from.
     """
-    n, amount = len(rows), rows.coupling.amount
-    if not len(amount):
-        return NightPrices(np.zeros(0), 0.0, 0)
-    whole, few = n <= parameters.sample, n <= parameters.pool
-    picked = np.arange(n) if whole else _sample(n, parameters)
-    share = len(picked) / n
-    block = rows.block(rows.by_group(picked), amount * share)
-    first = descend(
-        block,
-        None if start is None else start[None],
-        tolerance=_tolerance(block, parameters.gap if few else max(parameters.gap, COARSE)),
-        max_passes=parameters.max_passes,
-    )
-    if few:
-        return _as_prices(first)
-    errors = _standard_errors(block, first, share)
-    if whole:
-        return _as_prices(_sharpen(block, first, errors, _tolerance(block, parameters.gap), parameters))
-    tolerance = _tolerance(block, parameters.gap) / share
-    return _as_prices(_refine(rows, parameters, block, first, errors, tolerance))
+    n, everything = len(rows), Remainder.everything(rows)
+    if not len(rows.coupling.amount):
+        return NightPrices(np.zeros(0), 0.0, 0, everything)
+    if n <= parameters.pool:
+        held = _hold(rows, np.arange(n))
+        tolerance = _tolerance(held.block, parameters.gap)
+        found = descend(held.block, tolerance=tolerance, max_passes=parameters.max_passes)
+        return _exact(everything, held, found, tolerance) or _as_prices(found, everything)
+    held = _hold(rows, np.arange(n) if n <= parameters.sample else _sample(n, parameters))
+    found = _first(held.block, max(parameters.gap, COARSE), parameters)
+    errors = _standard_errors(held.block, found, held.share)
+    tolerance = _tolerance(held.block, parameters.gap) / held.share
+    if n <= parameters.sample:
+        return _final(everything, held, found, errors, tolerance, parameters)
+    return _refine(everything, parameters, found, errors, tolerance)
 
 
-def _as_prices(found: Descent) -> NightPrices:
-    return NightPrices(found.prices[0], float(found.tau[0]), found.passes)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """Some rows held densely under their share of what there is; those that are alike in one column.
+
+    Attributes
+    ----------
+    block : Block
+    picked : ndarray of intp, shape (n_picked,)
+        Which rows, by group.
+    kinds : Kinds or None
+        Of those picked; None where each has a column of its own.
+    share : float
+        Of all rows.
+    """
+
+    block: Block
+    picked: NDArray[np.intp]
+    kinds: Kinds | None
+    share: float
+
+
+def _hold(rows: Rows, picked: NDArray[np.intp]) -> _Held:
+    picked, share = rows.by_group(picked), len(picked) / len(rows)
+    kinds, amount = rows.kinds_of(picked), rows.coupling.amount * share
+    if kinds is None:
+        return _Held(rows.block(picked, amount), picked, None, share)
+    block = replace(rows.block(picked[kinds.first], amount), count=kinds.count.astype(np.float64))
+    return _Held(block, picked, kinds, share)
+
+
+def _hold_many(rows: Rows) -> _Held:
+    """All rows where they are few or of few kinds, else as many as may be, evenly picked."""
+    n = len(rows)
+    stride = 1 if rows.repeated else -(-n // MOST_UNDECIDED)
+    return _hold(rows, np.arange(0, n, stride))
+
+
+def _as_prices(found: Descent, rest: Remainder) -> NightPrices:
+    return NightPrices(rest.clipped(found.prices[0]), float(found.tau[0]), found.passes, rest)
+
+
+def _final(
+    rest: Remainder,
+    held: _Held,
+    found: Descent,
+    errors: NDArray[np.float64],
+    tolerance: float,
+    parameters: Parameters,
+) -> NightPrices:
+    """The last digits: exactly where rows are of few kinds, else on those that are nearest to changing."""
+    exact = _exact(rest, held, found, tolerance)
+    return exact or _as_prices(_sharpen(held.block, found, errors, tolerance, parameters), rest)
+
+
+def _exact(rest: Remainder, held: _Held, found: Descent, tolerance: float) -> NightPrices | None:
+    """Prices and a decision from the linear program over kinds, if there are any."""
+    if held.kinds is None or (corner := vertex(held.block, found.prices[0], tolerance)) is None:
+        return None
+    plan = np.empty(len(held.picked), dtype=np.int16)
+    taken = whole(corner.taken, held.kinds.count)
+    plan[held.picked] = to_models(held.kinds.spread(taken), held.block.n_models)
+    return NightPrices(rest.clipped(corner.prices), 0.0, found.passes + 1, rest, plan)
 
 
 def _sample(n: int, parameters: Parameters) -> NDArray[np.intp]:
@@ -91,45 +156,49 @@ def _sample(n: int, parameters: Parameters) -> NDArray[np.intp]:
 def _tolerance(block: Block, gap: float) -> float:
     """A quarter of the gap, in quality units of the block's rows."""
     served = block.value.max(axis=1) - block.value[:, -1]
-    return 0.25 * gap * max(float(served.sum()), 1e-9)
+    return 0.25 * gap * max(float(block.total(served)[0]), 1e-9)
+
+
+def _first(block: Block, gap: float, parameters: Parameters) -> Descent:
+    """Prices from scratch: those of every eighth row first, since most steps are taken far from the end."""
+    thin = block.columns(slice(None, None, THIN), block.amount)
+    share = float(thin.total(np.ones(thin.value.shape[2])) / block.total(np.ones(block.value.shape[2])))
+    thin = replace(thin, amount=block.amount * share)
+    rough = descend(thin, tolerance=_tolerance(thin, gap), max_passes=parameters.max_passes)
+    return _continue(block, rough, _tolerance(block, gap), parameters, THIN_TAU)
 
 
 def _refine(
-    rows: Rows, parameters: Parameters, sample: Block, first: Descent, errors: NDArray[np.float64], tolerance: float
-) -> Descent:
-    """Fix the rows whose option no price within reach can change, and descend on the rest."""
-    radius, found = SURE * errors, first
+    everything: Remainder, parameters: Parameters, found: Descent, errors: NDArray[np.float64], tolerance: float
+) -> NightPrices:
+    """Settle the rows whose option no price within reach can change, and descend on the rest."""
+    rest, radius = everything, SURE * errors
     for _ in range(ROUNDS):
-        screening = screen(rows, found.prices[0], radius)
-        found = replace(found, passes=found.passes + 1)
-        undecided = screening.undecided
-        if not len(undecided):
-            return _finish(sample, found, tolerance * sample.value.shape[2] / len(rows), parameters)
-        stride = -(-len(undecided) // MOST_UNDECIDED)
-        picked = rows.by_group(undecided[::stride])
-        share = len(picked) / len(undecided)
-        block = rows.block(picked, (rows.coupling.amount - screening.usage) * share)
-        before, found = found, _continue(block, found, share * tolerance * max(COARSE / parameters.gap, 1), parameters)
-        moved = np.abs(found.prices[0] - before.prices[0])
+        rest = narrow(rest, found.prices[0], radius, parameters.pool)
+        if np.any(rest.rows.coupling.amount < 0):  # what is settled must leave the rest a plan
+            break
+        held = _hold_many(rest.rows)
+        before, coarse = found, held.share * tolerance * max(COARSE / parameters.gap, 1)
+        found = replace(_continue(held.block, found, coarse, parameters, REFINED_TAU), passes=found.passes + 1)
         if found.passes >= parameters.max_passes:
             break
-        if stride > 1:
-            errors = _standard_errors(block, found, share)
-            radius = SURE * errors
-        elif np.all(moved <= radius * (1 + 1e-9)):
-            return _sharpen(block, found, errors, tolerance, parameters)
+        if not rest.within(found.prices[0]):
+            rest, radius = everything, np.maximum(radius, np.abs(found.prices[0] - before.prices[0]))
+        elif held.share == 1.0:
+            return _final(rest, held, found, errors, tolerance, parameters)
         else:
-            radius = np.maximum(radius, moved)
-    return found
+            errors = _standard_errors(held.block, found, held.share)
+            radius = SURE * errors
+    return _as_prices(found, everything)
 
 
-def _continue(block: Block, found: Descent, tolerance: float, parameters: Parameters) -> Descent:
+def _continue(block: Block, found: Descent, tolerance: float, parameters: Parameters, tau: float) -> Descent:
     """Descend from the prices found so far, at less smoothing."""
     rest = descend(
         block,
         found.prices,
         tolerance=tolerance,
-        first_tau=max(float(found.tau[0]) * COOLING, REFINED_TAU),
+        first_tau=max(float(found.tau[0]) * COOLING, tau),
         max_passes=max(parameters.max_passes - found.passes, 1),
     )
     return replace(rest, passes=found.passes + rest.passes)
@@ -180,7 +249,9 @@ def _standard_errors(block: Block, descent: Descent, share: float) -> NDArray[np
     A price at zero whose limit the sample leaves far from used up has none.
     """
     usage = _row_usage(block, descent.shares)
-    spread = np.cov(usage, ddof=1).reshape(len(usage), len(usage)) * usage.shape[1] * (1 - share)
+    count = np.ones(usage.shape[1]) if block.count is None else block.count
+    away = usage - (usage @ count / count.sum())[:, None]
+    spread = (away * count) @ away.T * (1 - share)
     gradient, prices, hessian = descent.gradient[0], descent.prices[0], descent.hessian[0]
     noise = np.sqrt(np.diag(spread))
     free = (prices > 0) | (gradient <= SURE * noise)

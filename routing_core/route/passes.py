@@ -7,26 +7,55 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from routing_core.route.rows import STRETCH, Rows, first_best, tiles
+from routing_core.route.rows import STRETCH, Rows, Settled, first_best, tiles
 
 CERTAINTY = np.float32(4e-6)
-"""Margin, quality units, under which float32 does not decide."""
+"""Margin, as a share of 1 and what is compared, under which float32 does not decide."""
+EPSILON = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Screening:
-    """Which rows keep their best option while prices stay in a box.
+class Remainder:
+    """The rows whose best option depends on where in a box the prices are; all others are settled.
 
     Attributes
     ----------
-    undecided : ndarray of intp, shape (n_undecided,)
-        Ascending.
-    usage : ndarray of float64, shape (n_limits,)
-        What the decided rows use of every limit.
+    rows : Rows
+        Those rows alone.
+    index : ndarray of intp, shape (n_rows,)
+        Where in the night they are, ascending.
+    choice : ndarray of int16, shape (n_night,)
+        The best option of the settled rows; -1 is deferral.
+    low, high : ndarray of float64, shape (n_limits,)
+        The box of prices.
     """
 
-    undecided: NDArray[np.intp]
-    usage: NDArray[np.float64]
+    rows: Rows
+    index: NDArray[np.intp]
+    choice: NDArray[np.int16]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @classmethod
+    def everything(cls, rows: Rows) -> Remainder:
+        """All rows, whatever the prices."""
+        free = np.zeros(len(rows.coupling.amount))
+        return cls(rows, np.arange(len(rows)), np.empty(len(rows), dtype=np.int16), free, free + np.inf)
+
+    def expanded(self, model: NDArray[np.int16]) -> NDArray[np.int16]:
+        """The night's decision from one on these rows."""
+        whole = self.choice.copy()
+        whole[self.index] = model
+        return whole
+
+    def within(self, prices: NDArray[np.float64]) -> bool:
+        """Whether prices are in the box, but for what rounding may have moved them."""
+        slack = 1e-9 * (self.high - self.low)
+        return bool(np.all((prices >= self.low - slack) & (prices <= self.high + slack)))
+
+    def clipped(self, prices: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Prices moved into the box."""
+        return np.clip(prices, self.low, self.high)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,35 +77,61 @@ class Certificate:
     margin: NDArray[np.float32]
 
 
-def screen(rows: Rows, prices: NDArray[np.float64], radius: NDArray[np.float64]) -> Screening:
-    """Find the rows whose best option may change within ``prices ± radius``.
+def narrow(wide: Remainder, prices: NDArray[np.float64], radius: NDArray[np.float64], least: int) -> Remainder:
+    """Settle the rows whose best option cannot change within ``prices ± radius``.
 
-    A row is decided when its best option at the worst corner of the box still beats every other at its best corner.
+    A row is settled when its best option at the worst corner of the box still beats every other at its best corner.
+
+    Parameters
+    ----------
+    wide : Remainder
+    prices, radius : ndarray of float64, shape (n_limits,)
+    least : int
+        So many rows, those nearest to changing, stay in any case.
     """
-    centre = rows.coupling.felt(prices)
-    corner = rows.coupling.felt(prices - radius)
+    rows = wide.rows
+    choice = np.empty(len(rows), dtype=np.int16)
+    doubt = np.empty(len(rows), dtype=np.float32)
+    centre, corner = rows.coupling.felt(prices), rows.coupling.felt(prices - radius)
+    dearest_slot = np.float32(centre[:, 1:].max(initial=0.0))
 
-    def work(stretch: slice) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        found, used = [], np.zeros(centre.shape)
+    def work(stretch: slice) -> tuple[NDArray[np.float64], float, float]:
+        used, value, size = np.zeros(centre.shape), 0.0, 0.0
         for tile in tiles(stretch):
             at_centre = rows.reduced(centre, tile, np.float32)
             at_corner = rows.reduced(corner, tile, np.float32)
             best = at_centre.max(axis=0)
-            choice = first_best(at_centre, best)
+            choice[tile] = picked = first_best(at_centre, best)
             spot = np.arange(len(best))
-            own = at_corner[choice, spot]
-            at_corner[choice, spot] = -np.inf
-            open_ = at_corner.max(axis=0) >= 2 * best - own - CERTAINTY
-            found.append(np.flatnonzero(open_) + tile.start)
-            kept = np.flatnonzero(~open_)
-            cost = rows.problem.cost[tile][kept, np.maximum(choice[kept], 0)].astype(np.float64)
-            cost[choice[kept] < 0] = 0.0
-            used += rows.coupling.group_usage(choice[kept], cost, kept + tile.start)
-        return np.concatenate(found), used
+            own = at_corner[picked, spot]
+            at_corner[picked, spot] = -np.inf
+            certain = CERTAINTY * (1 + np.abs(best) + dearest_slot)
+            doubt[tile] = 2 * best - own - at_corner.max(axis=0) - certain
+            cells = spot + tile.start
+            used += rows.coupling.group_usage(picked, rows.paid(picked, cells), cells)
+            worth = rows.worth(picked, cells)
+            value += float(worth.sum())
+            size += float(np.abs(worth).sum())
+        return used, value, size
 
     parts = rows.over_stretches(work)
-    used = np.sum([part[1] for part in parts], axis=0)
-    return Screening(np.concatenate([part[0] for part in parts]), rows.coupling.usage(used))
+    index = np.flatnonzero(doubt <= 0)
+    if len(index) < least:
+        index = nearest(doubt, least)
+    used = np.sum([part[0] for part in parts], axis=0)
+    used -= rows.coupling.group_usage(choice[index], rows.paid(choice[index], index), index)
+    settled = Settled(
+        rows.settled.value + sum(part[1] for part in parts) - float(rows.worth(choice[index], index).sum()),
+        rows.penalties - float(np.sum(rows.problem.penalty[index], dtype=np.float64)),
+        rows.settled.rounding + 64 * EPSILON * (len(rows) + sum(part[2] for part in parts)),
+    )
+    return Remainder(
+        rows.subset(index, rows.coupling.amount - rows.coupling.usage(used), settled),
+        wide.index[index],
+        wide.expanded(choice),
+        np.maximum(wide.low, prices - radius),
+        np.minimum(wide.high, prices + radius),
+    )
 
 
 def certify(rows: Rows, prices: NDArray[np.float64]) -> Certificate:
@@ -99,7 +154,7 @@ def certify(rows: Rows, prices: NDArray[np.float64]) -> Certificate:
         return total, size
 
     parts = rows.over_stretches(work)
-    dual = sum(part[0] for part in parts) + float(prices @ rows.coupling.amount)
+    dual = rows.settled.value + sum(part[0] for part in parts) + float(prices @ rows.coupling.amount)
     return Certificate(dual + _allowance(rows, prices, sum(part[1] for part in parts)), choice, margin)
 
 
@@ -108,10 +163,9 @@ def _allowance(rows: Rows, prices: NDArray[np.float64], size: float) -> float:
 
     Each reduced value is off by at most 4 ε times the size of its parts, each partial sum by ε times its own.
     """
-    epsilon = float(np.finfo(np.float64).eps)
-    paid = float(np.abs(prices) @ rows.coupling.amount)
+    paid = float(np.abs(prices) @ np.abs(rows.coupling.amount))
     parts = size + 2.0 * len(rows) + 2.0 * paid
-    return 8.0 * epsilon * parts + epsilon * (len(rows) / STRETCH + 32.0) * (size + paid)
+    return rows.settled.rounding + 8.0 * EPSILON * parts + EPSILON * (len(rows) / STRETCH + 32.0) * (size + paid)
 
 
 def nearest(margin: NDArray[np.floating], count: int) -> NDArray[np.intp]:

@@ -23,6 +23,8 @@ COOLING = 0.25
 """Factor from one smoothing to the next."""
 STEPS_PER_TAU = 30
 """Most Newton steps before smoothing is lowered regardless."""
+IN_CACHE = 4096
+"""Queries of one problem that are smoothed at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +123,7 @@ class _State:
 def _money_scale(block: Block) -> NDArray[np.float64]:
     """Unit of each limit: what an eligible answer costs on average for money, 1 for capacity."""
     paid = block.cost > 0
-    mean = block.cost.sum(axis=(1, 2)) / np.maximum(paid.sum(axis=(1, 2)), 1)
+    mean = block.total(block.cost).sum(axis=1) / np.maximum(block.total(paid).sum(axis=1), 1)
     mean[mean == 0] = 1.0
     is_money = block.effect[:, 0].any(axis=0)
     return np.where(is_money, mean[:, None], 1.0)
@@ -133,20 +135,34 @@ def _scaled(block: Block, money: NDArray[np.float64]) -> Block:
     if not is_money.any():
         return block
     unit = money[:, is_money][:, 0]
-    return Block(block.value, block.cost / unit[:, None, None], block.amount / money, block.effect, block.group)
+    cost = block.cost / unit[:, None, None]
+    return Block(block.value, cost, block.amount / money, block.effect, block.group, block.count)
 
 
 def _evaluate(block: Block, prices: NDArray[np.float64], tau: NDArray[np.float64]) -> _Point:
     """Value, gradient, Hessian of the smoothed dual, and what smoothing adds to the bound."""
+    queries = block.value.shape[2]
+    if len(prices) > 1 or queries <= IN_CACHE:
+        return _evaluate_at_once(block, prices, tau)
+    nothing, pieces = np.zeros_like(block.amount), range(0, queries, IN_CACHE)
+    parts = [_evaluate_at_once(block.columns(slice(s, s + IN_CACHE), nothing), prices, tau) for s in pieces]
+    value, gradient, hessian, loss = (
+        np.sum([getattr(part, name) for part in parts], axis=0) for name in ("value", "gradient", "hessian", "loss")
+    )
+    shares = np.concatenate([part.shares for part in parts], axis=2)
+    return _Point(value + (prices * block.amount).sum(axis=1), gradient + block.amount, hessian, loss, shares)
+
+
+def _evaluate_at_once(block: Block, prices: NDArray[np.float64], tau: NDArray[np.float64]) -> _Point:
     worth = block.reduced(prices)
     best = worth.max(axis=1)
     worth -= best[:, None]
     worth /= tau[:, None, None]
-    shares = np.exp(worth)
+    shares = np.exp(worth, out=worth)
     total = shares.sum(axis=1)
     shares /= total[:, None]
-    entropy = tau * np.log(total).sum(axis=1)
-    value = best.sum(axis=1) + entropy + np.einsum("pr,pr->p", prices, block.amount)
+    entropy = tau * block.total(np.log(total))
+    value = block.total(best) + entropy + (prices * block.amount).sum(axis=1)
     usage, hessian = _moments(block, shares, tau)
     return _Point(value, block.amount - usage, hessian, entropy, shares)
 
@@ -159,15 +175,17 @@ def _moments(
     limits = block.amount.shape[1]
     usage = np.zeros((len(shares), limits))
     hessian = np.zeros((len(shares), limits, limits))
-    spent = shares * block.cost
+    often = shares if block.count is None else shares * block.count
+    spent = often * block.cost
     features = np.empty((len(shares), 1 + m, shares.shape[2]))
     np.sum(spent, axis=1, out=features[:, 0])
-    features[:, 1:] = shares[:, :-1]
+    features[:, 1:] = often[:, :-1]
     spread = np.arange(1, 1 + m)
     for effect, part in zip(block.effect, block.parts(), strict=True):
         x = features[:, :, part]
+        each = x if block.count is None else x / block.count[part]
         used = x.sum(axis=2)
-        second = -(x @ np.swapaxes(x, 1, 2))
+        second = -(x @ np.swapaxes(each, 1, 2))
         second[:, 0, 0] += np.einsum("pkn,pkn->p", spent[:, :, part], block.cost[:, :, part])
         mixed = spent[:, :-1, part].sum(axis=2)
         second[:, 0, 1:] += mixed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ class Problem:
         How far quality may fall short, for budgeted uncertainty.
     gamma : float, at least 0
         How many of the served queries fall short at once (Bertsimas and Sim, 2004).
+    dearest : float, USD
+        Most that any pair costs.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class Problem:
     last_batch: NDArray[np.int32] | None = None
     deviation: NDArray[np.float32] | None = None
     gamma: float = 0.0
+    dearest: float = field(init=False)
 
     def __post_init__(self) -> None:
         _check_matrices(self)
@@ -100,7 +103,7 @@ def _check_matrices(problem: Problem) -> None:
     if shape[1] >= np.iinfo(np.int16).max:
         _refuse("quality", f"must have fewer than {np.iinfo(np.int16).max} models", shape[1])
     _check_array("quality", problem.quality, shape, (np.float32,), 0.0, 1.0)
-    _check_array("cost", problem.cost, shape, (np.float32,), 0.0, math.inf)
+    object.__setattr__(problem, "dearest", _check_array("cost", problem.cost, shape, (np.float32,), 0.0, math.inf))
     _check_array("penalty", problem.penalty, shape[:1], (np.float32, np.float64), 0.0, math.inf)
     if problem.eligible is not None:
         _check_kind("eligible", problem.eligible, shape, (np.bool_,))
@@ -154,10 +157,11 @@ def _check_kind(name: str, array: object, shape: tuple[int, ...], kinds: tuple[t
 
 def _check_array(
     name: str, array: object, shape: tuple[int, ...], kinds: tuple[type, ...], low: float, high: float
-) -> None:
-    """Refuse an array of another type or shape, or with a value outside [low, high] or not finite."""
+) -> float:
+    """Refuse an array of another type or shape, or with a value outside [low, high] or not finite; the largest."""
     _check_kind(name, array, shape, kinds)
     assert isinstance(array, np.ndarray)
+    largest = low
     for start in range(0, len(array), _BLOCK):
         block = array[start : start + _BLOCK]
         least, most = block.min(), block.max()
@@ -166,6 +170,8 @@ def _check_array(
             seen = block[tuple(bad)]
             at = ", ".join(str(int(i)) for i in (bad[0] + start, *bad[1:]))
             _refuse(name, f"must be finite and {_range(low, high)}", f"{seen} at [{at}]")
+        largest = max(largest, float(most))
+    return largest
 
 
 def _range(low: float, high: float) -> str:

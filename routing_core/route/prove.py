@@ -91,7 +91,7 @@ def prove(
     deadline : float
         ``time.perf_counter`` at which the safety net ends the search.
     """
-    penalties = float(np.sum(rows.problem.penalty, dtype=np.float64))
+    penalties = rows.penalties
     effort, size = parameters.core_effort, FIRST_CORE
     while effort > 0 and time.perf_counter() < deadline:
         if proven_gap(incumbent.objective, incumbent.bound, penalties) <= parameters.gap:

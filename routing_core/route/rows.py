@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from routing_core.route.block import Block
 from routing_core.route.coupling import Coupling, night_capacity
+from routing_core.route.kinds import PROBE, Kinds, grouped, likely
 from routing_core.route.problem import Problem
 
 TILE = 4096
@@ -21,6 +22,24 @@ STRETCH = 16 * TILE
 """Rows that one thread takes at a time; sums are kept by stretch, so threads change nothing."""
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What queries bring that are already decided.
+
+    Attributes
+    ----------
+    value : float, quality units
+    penalties : float, quality units
+        What deferring all of them would have cost.
+    rounding : float, quality units
+        Most that float64 can have lost in ``value``.
+    """
+
+    value: float = 0.0
+    penalties: float = 0.0
+    rounding: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +56,8 @@ class Rows:
         θ of Bertsimas and Sim: only deviation beyond it is taken off the quality; infinite takes nothing.
     cost_price : float, quality per USD
         Taken off the quality for every USD, whatever the limits.
+    settled : Settled
+        Queries that are no longer among the rows; the coupling's amounts are what they leave.
     """
 
     problem: Problem
@@ -44,6 +65,7 @@ class Rows:
     workers: int = 1
     free_deviation: float = np.inf
     cost_price: float = 0.0
+    settled: Settled = Settled()
 
     def __len__(self) -> int:
         return len(self.problem)
@@ -54,8 +76,39 @@ class Rows:
         return np.flatnonzero(night_capacity(self.problem) == 0)
 
     @cached_property
-    def _dearest(self) -> float:
-        return float(self.problem.cost.max())
+    def penalties(self) -> float:
+        """What deferring every query would cost, the settled ones included."""
+        return self.settled.penalties + float(np.sum(self.problem.penalty, dtype=np.float64))
+
+    @cached_property
+    def repeated(self) -> bool:
+        """Whether many rows are alike."""
+        return likely(self._words(np.arange(0, len(self), -(-len(self) // PROBE))))
+
+    def kinds_of(self, rows: NDArray[np.intp]) -> Kinds | None:
+        """Those of some rows that are alike; None where few of all are."""
+        return grouped(self._words(rows)) if self.repeated else None
+
+    def _words(self, rows: NDArray[np.intp]) -> NDArray[np.uint32]:
+        """All that tells one row from another, as words: shape (n_rows, n_words)."""
+        problem = self.problem
+        parts = [problem.quality[rows], problem.cost[rows], problem.penalty[rows].astype(np.float64)[:, None]]
+        if problem.deviation is not None:
+            parts.append(problem.deviation[rows])
+        if self.coupling.group is not None:
+            parts.append(self.coupling.group[rows, None])
+        words = [np.ascontiguousarray(part).view(np.uint32) for part in parts]
+        excluded = self._excluded(rows)
+        return np.concatenate(words if excluded is None else [*words, excluded.astype(np.uint32)], axis=1)
+
+    def subset(self, rows: NDArray[np.intp], amount: NDArray[np.float64], settled: Settled) -> Rows:
+        """Some rows, which must ascend, under what the others leave of the limits."""
+        problem, group = self.problem, self.coupling.group
+        fields = ("quality", "cost", "penalty", "eligible", "team", "last_batch", "deviation")
+        kept = {name: all_[rows] for name in fields if (all_ := getattr(problem, name)) is not None}
+        limits = tuple(replace(one, amount=float(left)) for one, left in zip(self.coupling.limits, amount, strict=True))
+        coupling = replace(self.coupling, limits=limits, group=None if group is None else group[rows])
+        return replace(self, problem=replace(problem, **kept), coupling=coupling, settled=settled)
 
     def _purse(self, rows: slice | NDArray[np.intp]) -> float | NDArray[np.float64]:
         """Most that one query may cost: the budget, or its team's if that is less."""
@@ -70,7 +123,7 @@ class Rows:
         problem, out = self.problem, None
         if problem.eligible is not None:
             out = ~problem.eligible[rows]
-        if problem.team is not None or self._dearest > problem.budget:
+        if problem.team is not None or problem.dearest > problem.budget:
             dear = problem.cost[rows] > self._purse(rows)
             out = dear if out is None else out | dear
         if problem.last_batch is not None:
@@ -164,10 +217,18 @@ class Rows:
         return np.where(model >= 0, worth, -penalty.astype(np.float64))
 
     def objective(self, model: NDArray[np.integer]) -> float:
-        """Sum of what all rows' decisions are worth."""
+        """Sum of what all rows' decisions are worth, the settled ones included."""
 
         def work(stretch: slice) -> float:
             return float(np.sum(self.worth(model[stretch], np.arange(stretch.start, stretch.stop))))
+
+        return self.settled.value + float(np.sum(self.over_stretches(work)))
+
+    def spend(self, model: NDArray[np.integer]) -> float:
+        """What all rows' decisions cost, USD."""
+
+        def work(stretch: slice) -> float:
+            return float(np.sum(self.paid(model[stretch], np.arange(stretch.start, stretch.stop))))
 
         return float(np.sum(self.over_stretches(work)))
 

@@ -103,16 +103,16 @@ def _solve_rows(
     """Prices, a decision, and its proof; the proof waits while deadlines that are not priced are crowded."""
     with clock.phase("prices"):
         night = night_prices(rows, parameters)
+        rest = night.remainder
     with clock.phase("certificate"):
-        certificate = certify(rows, night.prices)
+        certificate = certify(rest.rows, night.prices)
     with clock.phase("decide"):
-        model, touched = decide(rows, night, certificate, parameters)
-        objective = rows.objective(model)
-        incumbent = Incumbent(model, objective, certificate.bound, touched)
-    if crowded_deadlines(rows.problem, model) - nested:
-        return incumbent, night.prices, night.passes + 1
-    with clock.phase("core"):
-        prove(rows, night.prices, certificate, incumbent, parameters, clock.deadline)
+        model, touched = decide(rest.rows, night, certificate, parameters)
+        incumbent = Incumbent(model, rest.rows.objective(model), certificate.bound, touched)
+    if not crowded_deadlines(rows.problem, rest.expanded(model)) - nested:
+        with clock.phase("core"):
+            prove(rest.rows, night.prices, certificate, incumbent, parameters, clock.deadline)
+    incumbent.model = rest.expanded(incumbent.model)
     return incumbent, night.prices, night.passes + 1
 
 
@@ -122,8 +122,7 @@ def _solution(
     problem, model = rows.problem, incumbent.model
     with clock.phase("batches"):
         batch = deal(problem, model)
-    penalties = float(np.sum(problem.penalty, dtype=np.float64))
-    spend = float(np.sum(rows.paid(model)))
+    penalties, spend = rows.penalties, rows.spend(model)
     objective = incumbent.objective + rows.cost_price * spend
     rounding = 1e-14 * (abs(objective) + penalties)
     bound = max(incumbent.bound + rows.cost_price * spend, objective) + rounding
