@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,10 @@ from routing_core.route.solution import proven_gap
 
 TIES = 4
 """Factor by which the pool grows where more rows are tied than it holds."""
+FEW, STARTS = 512, 8
+"""Rows that are repaired from many starts, and how many."""
+BLURRED = 3e-5
+"""Smoothing, quality units, at the least, by which those starts differ."""
 TIED = 30.0
 """Margin, in units of the smoothing, within which a row is split by shares: e⁻³⁰ of a query beyond it."""
 
@@ -53,16 +58,8 @@ def decide(
     """
     if not len(rows.coupling.amount):
         return certificate.choice.copy(), 0
-    best, best_objective = np.full(len(rows), DEFERRED, dtype=np.int16), -np.inf
-    model, touched = _split_ties(rows, night, certificate) if night.plan is None else (night.plan, 0)
-    for start, size, candidates in (
-        (model.copy(), parameters.pool, CANDIDATES),
-        (model.copy(), TIES * parameters.pool, CANDIDATES),
-        (certificate.choice.copy(), parameters.pool, 2 * CANDIDATES),
-    ):
-        if size > parameters.pool and touched <= parameters.pool:
-            continue
-        plan = _repaired(rows, start, nearest(certificate.margin, size), night.prices, candidates)
+    best, best_objective, touched = np.full(len(rows), DEFERRED, dtype=np.int16), -np.inf, 0
+    for plan, size in _attempts(rows, night, certificate, parameters):
         touched = max(touched, min(size, len(rows)))
         objective = rows.objective(plan)
         if objective > best_objective:
@@ -72,8 +69,39 @@ def decide(
     return best, touched
 
 
+def _attempts(
+    rows: Rows, night: NightPrices, certificate: Certificate, parameters: Parameters
+) -> Iterator[tuple[NDArray[np.int16], int]]:
+    """Decisions in the order in which they are worth trying, and how many rows each looked at."""
+    model, tied = _split_ties(rows, night, certificate) if night.plan is None else (night.plan, 0)
+    near = nearest(certificate.margin, parameters.pool)
+    yield _repaired(rows, model.copy(), near, night.prices), max(tied, parameters.pool)
+    if tied > parameters.pool:
+        size = TIES * parameters.pool
+        yield _repaired(rows, model.copy(), nearest(certificate.margin, size), night.prices), size
+    if rows.coupling.group is None:
+        yield _restarted(rows, model.copy(), nearest(certificate.margin, FEW), night), parameters.pool
+    yield _repaired(rows, certificate.choice.copy(), near, night.prices, 2 * CANDIDATES), parameters.pool
+
+
+def _restarted(rows: Rows, model: NDArray[np.int16], picked: NDArray[np.intp], night: NightPrices) -> NDArray[np.int16]:
+    """The best of many repairs of a few rows, whose ties are rounded otherwise each time."""
+    pool = take_pool(rows, model, picked)
+    shares = _shares(pool.block, night.prices, max(night.tau, BLURRED))
+    starts = np.concatenate([round_shares(shares, k / STARTS) for k in range(STARTS)])
+    repair = Repair(pool.block.at(np.zeros(STARTS, dtype=np.intp)), starts, np.tile(night.prices, (STARTS, 1)))
+    held = repair.run(4 * len(pool.rows))
+    best = int(np.argmax(np.where(held, repair.value(), -np.inf)))
+    put_back(pool, repair.choice[best], model)
+    return shed(rows, model)
+
+
 def _repaired(
-    rows: Rows, model: NDArray[np.int16], picked: NDArray[np.intp], prices: NDArray[np.float64], candidates: int
+    rows: Rows,
+    model: NDArray[np.int16],
+    picked: NDArray[np.intp],
+    prices: NDArray[np.float64],
+    candidates: int = CANDIDATES,
 ) -> NDArray[np.int16]:
     """A decision with the picked rows repaired, and shed of what still does not fit."""
     pool = take_pool(rows, model, picked)
@@ -96,11 +124,15 @@ def _split_ties(rows: Rows, night: NightPrices, certificate: Certificate) -> tup
 def _split(rows: Rows, night: NightPrices, some: NDArray[np.intp]) -> NDArray[np.int16]:
     """Share tied rows out among their options as the smoothed prices do."""
     block = rows.block(some, rows.coupling.amount)
-    worth = block.reduced(night.prices[None])
-    worth = (worth - worth.max(axis=1, keepdims=True)) / max(night.tau, 1e-300)
-    shares = np.exp(worth)
+    return to_models(round_shares(_shares(block, night.prices, max(night.tau, 1e-300)))[0], block.n_models)
+
+
+def _shares(block: Block, prices: NDArray[np.float64], tau: float) -> NDArray[np.float64]:
+    """Weights of every option in the maximum smoothed by ``tau``: shape of ``block.value``."""
+    worth = block.reduced(prices[None])
+    shares = np.exp((worth - worth.max(axis=1, keepdims=True)) / tau)
     shares /= shares.sum(axis=1, keepdims=True)
-    return to_models(round_shares(shares)[0], block.n_models)
+    return shares
 
 
 def take_pool(rows: Rows, model: NDArray[np.int16], picked: NDArray[np.intp]) -> Pool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from routing_core.route.block import Block
+
+Words = TypeVar("Words", np.uint32, np.uint64)
 
 PROBE = 2048
 """Queries looked at first: where few of them are alike, the rest are not compared."""
@@ -51,33 +53,39 @@ def alike(block: Block, allowed: NDArray[np.bool_]) -> Kinds:
     parts = [np.where(allowed, block.value[0], np.inf).T, np.where(allowed, block.cost[0], -1.0).T]
     if block.group is not None:
         parts.append(block.group[:, None].astype(np.float64))
-    found = grouped(np.concatenate([np.ascontiguousarray(part).view(np.uint64) for part in parts], axis=1))
-    if found is None:
-        each = np.arange(allowed.shape[1])
-        return Kinds(each, each, np.ones(len(each), dtype=np.int64))
-    return found
+    words = np.concatenate([np.ascontiguousarray(part).view(np.uint64) for part in parts], axis=1)
+    found = grouped(fingerprints(words))
+    if np.array_equal(words[found.first[found.member]], words):
+        return found
+    each = np.arange(allowed.shape[1])
+    return Kinds(each, each, np.ones(len(each), dtype=np.int64))
 
 
-def likely(words: NDArray[np.unsignedinteger[Any]]) -> bool:
+def likely(words: NDArray[Words]) -> bool:
     """Whether so many of a few rows are alike that all of them are worth grouping."""
     return len(np.unique(fingerprints(words))) < WORTHWHILE * len(words)
 
 
-def grouped(words: NDArray[np.unsignedinteger[Any]]) -> Kinds | None:
-    """Group rows of equal words, shape (n_rows, n_words); None if two that differ look the same."""
-    _, first, member, count = np.unique(fingerprints(words), return_index=True, return_inverse=True, return_counts=True)
-    turn = np.argsort(first, kind="stable")
+def grouped(prints: NDArray[np.uint64]) -> Kinds:
+    """Group queries by their fingerprints."""
+    order = np.argsort(prints)
+    found = prints[order]
+    starts = np.flatnonzero(np.append(True, found[1:] != found[:-1]))
+    first = np.minimum.reduceat(order, starts)
+    turn = np.argsort(first)
     place = np.empty_like(turn)
     place[turn] = np.arange(len(turn))
-    first, member, count = first[turn], place[member.reshape(-1)], count[turn]
-    return Kinds(first, member, count) if np.array_equal(words[first[member]], words) else None
+    count = np.diff(np.append(starts, len(prints)))
+    member = np.empty_like(order)
+    member[order] = np.repeat(place, count)
+    return Kinds(first[turn], member, count[turn])
 
 
-def fingerprints(words: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint64]:
-    """A number per row, the same for the same words, and hardly ever for others: shape (n_rows,)."""
-    odd = np.random.default_rng(0).integers(0, 2**63, words.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+def fingerprints(words: NDArray[Words]) -> NDArray[np.uint64]:
+    """A number for each row of words: the same for the same words, and hardly ever for others."""
+    odd = 2 * np.random.default_rng(0).integers(0, 2**63, (words.shape[1],), dtype=np.uint64) + 1
     mixed = np.zeros(len(words), dtype=np.uint64)
-    for column, factor in zip(words.T, odd, strict=True):
-        mixed += column * factor
+    for k, factor in enumerate(odd.tolist()):
+        mixed += words[:, k] * np.uint64(factor)
         mixed ^= mixed >> np.uint64(29)
     return mixed

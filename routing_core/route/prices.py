@@ -123,7 +123,7 @@ class _State:
 def _money_scale(block: Block) -> NDArray[np.float64]:
     """Unit of each limit: what an eligible answer costs on average for money, 1 for capacity."""
     paid = block.cost > 0
-    mean = block.total(block.cost).sum(axis=1) / np.maximum(block.total(paid).sum(axis=1), 1)
+    mean = block.total(block.cost).sum(axis=1) / np.maximum(block.total(paid.astype(np.float64)).sum(axis=1), 1)
     mean[mean == 0] = 1.0
     is_money = block.effect[:, 0].any(axis=0)
     return np.where(is_money, mean[:, None], 1.0)

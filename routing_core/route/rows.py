@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from routing_core.route.block import Block
 from routing_core.route.coupling import Coupling, night_capacity
-from routing_core.route.kinds import PROBE, Kinds, grouped, likely
+from routing_core.route.kinds import PROBE, Kinds, fingerprints, grouped, likely
 from routing_core.route.problem import Problem
 
 TILE = 4096
@@ -21,6 +21,7 @@ TILE = 4096
 STRETCH = 16 * TILE
 """Rows that one thread takes at a time; sums are kept by stretch, so threads change nothing."""
 
+Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
@@ -87,7 +88,16 @@ class Rows:
 
     def kinds_of(self, rows: NDArray[np.intp]) -> Kinds | None:
         """Those of some rows that are alike; None where few of all are."""
-        return grouped(self._words(rows)) if self.repeated else None
+        if not self.repeated:
+            return None
+        parts = [rows[s : s + STRETCH] for s in range(0, len(rows), STRETCH)]
+        kinds = grouped(np.concatenate(self._by_threads(lambda part: fingerprints(self._words(part)), parts)))
+        alike = np.split(rows[kinds.first[kinds.member]], range(STRETCH, len(rows), STRETCH))
+        same = self._by_threads(
+            lambda pair: np.array_equal(self._words(pair[0]), self._words(pair[1])),
+            list(zip(parts, alike, strict=True)),
+        )
+        return kinds if all(same) else None
 
     def _words(self, rows: NDArray[np.intp]) -> NDArray[np.uint32]:
         """All that tells one row from another, as words: shape (n_rows, n_words)."""
@@ -195,11 +205,13 @@ class Rows:
 
     def over_stretches(self, work: Callable[[slice], Result]) -> list[Result]:
         """Results of ``work`` on every stretch of rows, in order, by as many threads as there are workers."""
-        stretches = [slice(s, min(s + STRETCH, len(self))) for s in range(0, len(self), STRETCH)]
-        if self.workers == 1 or len(stretches) == 1:
-            return [work(stretch) for stretch in stretches]
+        return self._by_threads(work, [slice(s, min(s + STRETCH, len(self))) for s in range(0, len(self), STRETCH)])
+
+    def _by_threads(self, work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+        if self.workers == 1 or len(parts) == 1:
+            return [work(part) for part in parts]
         with ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(work, stretches))
+            return list(pool.map(work, parts))
 
     def paid(self, model: NDArray[np.integer], rows: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
         """What each row's decision costs, USD; 0 where deferred."""
