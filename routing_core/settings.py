@@ -167,6 +167,16 @@ class Settings(BaseSettings):
         """Where predictors' artifacts are kept, by content hash."""
         return self.home / "predictors"
 
+    @property
+    def catalogs_root(self) -> Path:
+        """Where the catalogs of past runs are kept, by content hash."""
+        return self.home / "catalogs"
+
+    @property
+    def exports_root(self) -> Path:
+        """Where plans are written for the dispatcher, unless it is said elsewhere."""
+        return self.home / "exports"
+
     def run_directory(self, run_id: int) -> Path:
         """Where a run keeps its estimate shards and its solution."""
         return self.home / "runs" / f"{run_id:08d}"

@@ -17,11 +17,21 @@ from sqlalchemy import Row
 
 from routing_core import __version__
 from routing_core.errors import ChecksFailedError, SettingsError
-from routing_core.records.catalog import Catalog
 from routing_core.settings import Settings, execution_date
 from routing_core.steps import plan
 from routing_core.steps.estimate import estimate
-from routing_core.store import allocations, checks, decisions, files, inputs, predictors, results, runs, versions
+from routing_core.store import (
+    allocations,
+    catalogs,
+    checks,
+    decisions,
+    files,
+    inputs,
+    predictors,
+    results,
+    runs,
+    versions,
+)
 from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading, writing
 from routing_core.store.gather import gather, read_part, scatter
@@ -93,6 +103,7 @@ def open_run(dt: date, settings: Settings, *, run_key: str, options: RouteOption
     asked = options.apply(settings)
     catalog = read_catalog(asked.catalog_file)
     catalog.prices_on(execution_date(dt))
+    catalogs.keep(catalog, settings.catalogs_root)
     with writing(settings) as connection:
         predictor = versions.choose_predictor(connection, dt, options.predictor_policy)
         allocation = allocations.choose_allocation(
@@ -176,7 +187,7 @@ def estimate_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int)
     asked = _as_opened(run, settings)
     predictor = predictors.load_cached(asked.predictors_root, content_hash)
     read = inputs.read_chunk(settings, listed, run.carried_from_run_id, predictor.embedding_size)
-    shard = estimate(run, asked, _catalog_of(run, asked), read, predictor)
+    shard = estimate(run, asked, catalogs.of_run(run, asked), read, predictor)
     name = f"estimates/chunk-{chunk:05d}-attempt-{attempt:03d}"
     write_shard(asked.run_directory(run_id) / name, shard)
     with writing(settings) as connection:
@@ -208,7 +219,7 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
         content_hash = versions.get_version(connection, run.predictor_id).content_hash
         fleet = allocations.get_allocation(connection, run.allocation_id)
     asked = _as_opened(run, settings)
-    catalog = _catalog_of(run, asked)
+    catalog = catalogs.of_run(run, asked)
     directory = asked.run_directory(run_id)
     predictor = predictors.load_cached(asked.predictors_root, content_hash)
     with clock.stage("gather"):
@@ -253,7 +264,7 @@ def write_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int) ->
         name = runs.chunk_rows(connection, run_id)[chunk].estimate_shard
     asked = _as_opened(run, settings)
     directory = asked.run_directory(run_id)
-    models = _catalog_of(run, asked).names
+    models = catalogs.of_run(run, asked).names
     part = read_part(directory / _solution(run.solve_attempt), chunk, decisions.PARTS)
     rows = decisions.chunk_rows(run, chunk, models, read_shard(directory / name), part)
     with writing(settings) as connection:
@@ -322,7 +333,17 @@ def route(dt: date, settings: Settings, *, run_key: str, options: RouteOptions =
     dict
         As :func:`publish_run`.
     """
-    run_id = open_run(dt, settings, run_key=run_key, options=options)
+    return finish(open_run(dt, settings, run_key=run_key, options=options), settings)
+
+
+def finish(run_id: int, settings: Settings) -> dict[str, Any]:
+    """Everything after opening, in this process; a run that breaks off is marked failed.
+
+    Returns
+    -------
+    dict
+        As :func:`publish_run`.
+    """
     try:
         chunks = list_chunks(run_id, settings)
         for chunk in chunks:
@@ -346,19 +367,6 @@ def _as_opened(run: Row[Any], settings: Settings) -> Settings:
     """The settings the run was opened with, wherever and whenever a retry goes on; only places are today's."""
     decided = {name: value for name, value in run.settings.items() if name not in _PLACES}
     return settings.model_copy(update=decided)
-
-
-def _catalog_of(run: Row[Any], settings: Settings) -> Catalog:
-    """The catalog the run was opened with.
-
-    Raises
-    ------
-    ChangedInputError
-        If the file has changed since.
-    """
-    catalog = read_catalog(settings.catalog_file)
-    inputs.refuse_changed_catalog(run, catalog.content_hash)
-    return catalog
 
 
 class _Clock:

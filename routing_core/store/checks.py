@@ -47,6 +47,11 @@ def run_checks(connection: Connection, run_id: int) -> list[CheckResult]:
     return [_run(connection, run_id, file) for file in check_files()]
 
 
+def run_check(connection: Connection, run_id: int, name: str) -> CheckResult:
+    """Run the check called ``name`` on a run."""
+    return _run(connection, run_id, next(file for file in check_files() if file.stem == name))
+
+
 def _run(connection: Connection, run_id: int, file: Path) -> CheckResult:
     query = file.read_text()
     head = dict(line[3:].split(": ", 1) for line in query.splitlines() if line.startswith("-- "))

@@ -86,7 +86,7 @@ def _assigned(
     return pa.table(
         {
             **_same(run, chunk, len(at)),
-            **_taken(shard, at, "query_id", "first_dt", "partition", "task", "team"),
+            **_taken(shard, at, "query_id", "first_dt", "partition", "row", "task", "team"),
             "batch_no": pa.array(part["batch"][at], pa.int32()),
             "model": _names(models, model),
             "mean_quality": pa.array(shard.mean_quality[at, model].astype(np.float64)),

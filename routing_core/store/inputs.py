@@ -210,6 +210,12 @@ def of_chunk(connection: Connection, run_id: int, chunk: int, root: str) -> list
     return sorted(listed, key=lambda one: (one.partition_dt, one.file.name))
 
 
+def listed(connection: Connection, run_id: int, root: str) -> dict[tuple[date, str], InputFile]:
+    """The input files of a run by day and name, as they were when listed."""
+    rows = connection.execute(select(run_inputs).where(run_inputs.c.run_id == run_id))
+    return {(row.partition_dt, row.partition): _input(root, row).file for row in rows}
+
+
 def read_chunk(
     settings: Settings, files: Sequence[Input], carried_from: int | None, embedding_size: int | None
 ) -> Chunk:
@@ -234,21 +240,6 @@ def read_chunk(
         by_day.setdefault(one.partition_dt, []).append(one)
     wanted = _deferred_rows(settings, carried_from) if files[0].source == CARRIED else {}
     return _joined([_read_day(settings, day, of_day, wanted, embedding_size) for day, of_day in by_day.items()])
-
-
-def refuse_changed_catalog(run: Row[Any], seen: str) -> None:
-    """Refuse a catalog that is not the one a run was opened with.
-
-    Raises
-    ------
-    ChangedInputError
-    """
-    if run.catalog_hash != seen:
-        raise ChangedInputError(
-            f"run {run.run_id} of {run.dt}: the catalog changed since the run was opened "
-            f"(hash {run.catalog_hash[:12]} then, {seen[:12]} now)",
-            remedy="open a new run for the date",
-        )
 
 
 def _input(root: str, row: Row[Any]) -> Input:

@@ -5,7 +5,7 @@ Every function takes an open connection and makes its step within the caller's t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from routing_core.errors import NotFoundError, RunStateError, StaleAttemptError
+from routing_core.store import guards
 from routing_core.store.database import lock_writers, next_id, now
 from routing_core.store.tables import routing_runs, run_chunks, run_inputs
 
@@ -40,7 +41,7 @@ def open_run(connection: Connection, dt: date, run_key: str, values: Mapping[str
     int
         The run_id.
     """
-    of_key = [run for run in _lock_runs_of(connection, dt) if run.run_key.split("#")[0] == run_key]
+    of_key = [run for run in lock_runs_of(connection, dt) if run.run_key.split("#")[0] == run_key]
     if of_key and of_key[-1].status == "staged" and not chunk_rows(connection, of_key[-1].run_id):
         return int(of_key[-1].run_id)
     run_id = next_id(connection, "routing_runs", "run_id")
@@ -227,28 +228,33 @@ def mark_checked(connection: Connection, run_id: int) -> None:
 def publish(connection: Connection, run_id: int) -> str:
     """Checked → current, and its predecessor → superseded, at once.
 
-    Of two runs of a date the one opened last wins. On a sealed date the run becomes a shadow unless
-    it was told to replan.
+    Of two runs of a date the one opened last wins. On a date that was sealed, or whose deferred queries
+    a later night was sealed with, the run becomes a shadow unless it was told to replan.
 
     Returns
     -------
     str
         The status reached: current, superseded (a later run is current already) or shadow.
+
+    Raises
+    ------
+    RunStateError
+        If it plans what was left of a run that is no longer current.
     """
     dt = get_run(connection, run_id).dt
-    runs = {run.run_id: run for run in _lock_runs_of(connection, dt)}
+    runs = {run.run_id: run for run in lock_runs_of(connection, dt)}
     run = runs[run_id]
     if run.status in PUBLISHED:
         return str(run.status)
     _require(run, "checked")
     reigning = next((other for other in runs.values() if other.status == "current"), None)
+    if run.shadow or (reigning is not None and not run.replan and _is_handed_out(connection, runs.values())):
+        _update(connection, run_id, status="shadow", published_at=now())
+        return "shadow"
+    _refuse_stale_base(run, reigning)
     if reigning is None:
         _update(connection, run_id, status="current", published_at=now())
         return "current"
-    is_sealed = any(other.sealed_at is not None for other in runs.values())
-    if is_sealed and not run.replan:
-        _update(connection, run_id, status="shadow", published_at=now())
-        return "shadow"
     if reigning.run_id > run_id:
         _update(connection, run_id, status="superseded", superseded_at=now())
         return "superseded"
@@ -257,23 +263,63 @@ def publish(connection: Connection, run_id: int) -> str:
     return "current"
 
 
-def seal(connection: Connection, dt: date) -> Row[Any]:
+def seal(connection: Connection, dt: date, *, run_id: int | None = None) -> Row[Any]:
     """Seal the current run of a date: its plan goes out to be executed.
+
+    Parameters
+    ----------
+    connection : Connection
+    dt : date
+    run_id : int, optional
+        The run that must be current, where one has been written out already.
 
     Raises
     ------
     NotFoundError
         If the date has no current run.
+    RunStateError
+        If the night is held, or the plan is outdated, or another than ``run_id``.
     """
-    runs = _lock_runs_of(connection, dt)
-    run = next((run for run in runs if run.status == "current"), None)
-    if run is None:
-        raise NotFoundError(
-            f"no run of {dt} is current, so there is no plan to seal", remedy=f"routing route --dt {dt}"
+    run = _reigning(lock_runs_of(connection, dt), dt)
+    if run_id is not None and run.run_id != run_id:
+        raise RunStateError(
+            f"run {run_id} of {dt} was superseded by run {run.run_id} while it was being written out",
+            remedy=f"routing export --dt {dt}",
         )
     if run.sealed_at is None:
+        guards.refuse_unready(connection, run)
         _update(connection, run.run_id, sealed_at=now())
     return get_run(connection, run.run_id)
+
+
+def roll_back(connection: Connection, dt: date) -> tuple[Row[Any], Row[Any]]:
+    """Let the current run of a date give its place back to the run it superseded.
+
+    Returns
+    -------
+    tuple of row
+        The run that is current now, and the one that was.
+
+    Raises
+    ------
+    NotFoundError
+        If no run is current, or it superseded none.
+    RunStateError
+        If the night was handed out.
+    """
+    runs = lock_runs_of(connection, dt)
+    run = _reigning(runs, dt)
+    if _is_handed_out(connection, runs):
+        raise RunStateError(
+            f"the night of {dt} was handed out, itself or with a later night that took up its deferred queries; "
+            "an older plan cannot take its place",
+            remedy=f"routing replan --dt {dt} --after-batch N plans what has not been sent anew",
+        )
+    if run.supersedes_run_id is None:
+        raise NotFoundError(f"run {run.run_id} of {dt} superseded no other, so there is none to go back to")
+    _update(connection, run.run_id, status="superseded", superseded_at=now(), rolled_back_at=now())
+    _update(connection, run.supersedes_run_id, status="current", superseded_at=None)
+    return get_run(connection, run.supersedes_run_id), get_run(connection, run.run_id)
 
 
 def fail(connection: Connection, run_id: int, reason: str) -> bool:
@@ -297,6 +343,31 @@ def update_run(connection: Connection, run_id: int, **values: Any) -> None:
     _update(connection, run_id, **values)
 
 
+def _reigning(runs: Iterable[Row[Any]], dt: date) -> Row[Any]:
+    run = next((run for run in runs if run.status == "current"), None)
+    if run is None:
+        raise NotFoundError(
+            f"no run of {dt} is current, so there is no plan to hand out", remedy=f"routing route --dt {dt}"
+        )
+    return run
+
+
+def _is_handed_out(connection: Connection, runs: Iterable[Row[Any]]) -> bool:
+    """Whether what the runs of a date decide has been sent, with that date or with a later one."""
+    runs = list(runs)
+    if any(run.sealed_at is not None for run in runs):
+        return True
+    return bool(runs) and guards.handed_out_later(connection, runs[0].dt) is not None
+
+
+def _refuse_stale_base(run: Row[Any], reigning: Row[Any] | None) -> None:
+    if run.base_run_id is not None and (reigning is None or reigning.run_id != run.base_run_id):
+        raise RunStateError(
+            f"run {run.run_id} of {run.dt} plans what was left of run {run.base_run_id}, which is no longer current",
+            remedy=f"routing replan --dt {run.dt}, again",
+        )
+
+
 def _update(connection: Connection, run_id: int, **values: Any) -> None:
     connection.execute(update(routing_runs).where(routing_runs.c.run_id == run_id).values(**values))
 
@@ -313,7 +384,7 @@ def _lock_run(connection: Connection, run_id: int) -> Row[Any]:
     return connection.execute(select(routing_runs).where(routing_runs.c.run_id == run_id).with_for_update()).one()
 
 
-def _lock_runs_of(connection: Connection, dt: date) -> Sequence[Row[Any]]:
+def lock_runs_of(connection: Connection, dt: date) -> Sequence[Row[Any]]:
     """All runs of a date in the order they were opened, locked so that no other publishes meanwhile."""
     lock_writers(connection, "routing_runs")
     return connection.execute(select(routing_runs).where(routing_runs.c.dt == dt).order_by(routing_runs.c.run_id)).all()

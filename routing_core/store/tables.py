@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -74,7 +75,24 @@ routing_runs = Table(
         "sealed_at", Time, "When the plan was handed out to be executed; never replaced in silence after.", null=True
     ),
     _column("supersedes_run_id", Id, "Run it took the place of.", ForeignKey("routing_runs.run_id"), null=True),
+    _column("rolled_back_at", Time, "When it gave its place back to the run it superseded.", null=True),
     _column("replan", Boolean, "Whether it was told to replace a sealed run."),
+    _column(
+        "shadow", Boolean, "Whether it is made for comparison alone and never becomes current.", server_default=false()
+    ),
+    _column(
+        "base_run_id",
+        Id,
+        "Run whose input it plans again: what was left of it, or as a shadow; null for a plan of its own.",
+        ForeignKey("routing_runs.run_id"),
+        null=True,
+    ),
+    _column(
+        "sent_through_batch",
+        Integer,
+        "Last batch taken over from base_run_id as sent; those after it were planned anew. Null for a whole plan.",
+        null=True,
+    ),
     _column("solve_attempt", Integer, "Newest attempt that may solve it; 0 before any."),
     _column("dry_run", Boolean, "Whether it stops before publishing."),
     _column("degraded", Text, "What it had to go on without, comma-separated; empty if nothing."),
@@ -169,6 +187,12 @@ run_models = Table(
     _column("serving", Text, "api or self_hosted."),
     _column("instances", Integer, "Instances that serve it; null for an API model.", null=True),
     _column("capacity_per_batch", BigInteger, "Queries it takes in a batch; null is no limit.", null=True),
+    _column(
+        "capacity_left_per_batch",
+        BigInteger,
+        "The same after routing_runs.sent_through_batch, where that is set; null is no limit.",
+        null=True,
+    ),
     _column("input_usd", Double, "Price on the execution date, USD per million input tokens."),
     _column("output_usd", Double, "Price on the execution date, USD per million output tokens."),
     _column("assigned", BigInteger, "Queries given to it."),
@@ -196,6 +220,7 @@ assignments = Table(
     _column("dt", Date, "Day whose backlog is planned."),
     _column("first_dt", Date, "Day of the backlog the query first appeared in."),
     _column("partition", Text, "Name of the file it came in."),
+    _column("row", BigInteger, "Row of it in that file, from 0; null in rows of schema 0001.", null=True),
     _column("chunk", Integer, "Chunk that wrote the row."),
     _column("batch_no", Integer, "Batch of the night it runs in, from 1."),
     _column("model", Text, "Model that answers it."),
@@ -272,6 +297,40 @@ shadow_prices = Table(
     _column("binding", Boolean, "Whether the constraint is what limits the night."),
     _column("words", Text, "The same in a sentence."),
     comment="One row per priced constraint of a run.",
+)
+
+exports = Table(
+    "exports",
+    metadata,
+    _column("export_id", Id, "Identifier, increasing.", primary_key=True),
+    _run_id(),
+    _column("dt", Date, "Day whose backlog is planned."),
+    _column("format", Text, "parquet or jsonl."),
+    _column("directory", Text, "Directory the files were written to."),
+    _column("files", Integer, "Files of the plan, without manifest and checksums."),
+    _column("rows", BigInteger, "Queries in them."),
+    _column("checksum", Text, "SHA-256 of the manifest, which holds that of every file."),
+    _column("exported_at", Time, "When it was handed out."),
+    _is_one_of("format", "parquet", "jsonl"),
+    comment="One row per time a plan was written out for the dispatcher.",
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    _column("hold_id", Id, "Identifier, increasing.", primary_key=True),
+    _column("dt", Date, "Day whose night is held."),
+    _column("reason", Text, "Why, in the words of whoever held it."),
+    _column("held_at", Time, "When it was held."),
+    _column("released_at", Time, "When it was released; null while it is held.", null=True),
+    Index(
+        "uq_holds_open_dt",
+        "dt",
+        unique=True,
+        sqlite_where=text("released_at IS NULL"),
+        postgresql_where=text("released_at IS NULL"),
+    ),
+    comment="One row per time a night was held back from being handed out.",
 )
 
 receipts = Table(

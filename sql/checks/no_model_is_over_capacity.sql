@@ -7,6 +7,6 @@ LEFT JOIN run_models AS m ON a.run_id = m.run_id AND a.model = m.model
 WHERE a.run_id = :run_id
 GROUP BY a.batch_no, a.model
 HAVING
-    count(*) > max(m.capacity_per_batch)
+    count(*) > max(CASE WHEN a.batch_no > r.sent_through_batch THEN m.capacity_left_per_batch ELSE m.capacity_per_batch END)
     OR a.batch_no < 1 OR a.batch_no > max(r.batches)
     OR count(m.model) < count(*)

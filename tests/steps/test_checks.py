@@ -28,6 +28,10 @@ TAMPERING = {
     "carried_from_run_id = 2 WHERE run_id = 2",
     "the_next_night_still_follows": "UPDATE routing_runs SET carried_rows = 1, carried_from_run_id = 1 "
     "WHERE run_id = 1",
+    "nothing_is_sent_twice": "UPDATE routing_runs SET dt = '2026-11-23', sealed_at = opened_at, carried_rows = 1 "
+    "WHERE run_id = 1",
+    "what_was_sent_is_kept": "UPDATE routing_runs SET base_run_id = 1, sent_through_batch = 99 WHERE run_id = 2; "
+    f"UPDATE assignments SET model = 'another' WHERE run_id = 1 AND query_id = {ANY}",
     "few_are_deferred": "UPDATE routing_runs SET deferred = assigned + 1 WHERE run_id = 2",
 }
 
@@ -64,7 +68,8 @@ def test_each_check_fails_by_name_when_what_it_guards_is_broken(staged: Settings
             before = {found.name for found in checks.run_checks(connection, 2) if found.offending}
         assert name not in before
         with pytest.raises(UndoError), writing(staged) as connection:
-            connection.execute(text(statement))
+            for one in statement.split("; "):
+                connection.execute(text(one))
             broken = {found.name: found for found in checks.run_checks(connection, 2) if found.offending}
             assert name in broken, name
             raise UndoError

@@ -308,13 +308,23 @@ def test_a_model_the_predictor_does_not_know_yet_gets_no_query(world: Settings):
     assert read.status(TONIGHT, world)["assigned"] > 0
 
 
-def test_a_catalog_that_changes_while_a_run_is_under_way_fails_it(world: Settings):
-    run_id = route.open_run(TONIGHT, world, run_key="a")
-    chunks = route.list_chunks(run_id, world)
+def test_a_catalog_that_changes_while_a_run_is_under_way_does_not_reach_it(world: Settings):
+    route.route(TONIGHT, world, run_key="a")
+    first = totals(world)
+    run_id = route.open_run(TONIGHT, world, run_key="b")
     catalog = read_catalog(world.catalog_file)
     write_catalog(Catalog(catalog.models[1:]), world.home / "config" / "catalog.yaml")
+    route.finish(run_id, world)
+    assert totals(world) == first
+
+
+def test_a_run_whose_catalog_is_known_nowhere_any_more_fails(world: Settings):
+    run_id = route.open_run(TONIGHT, world, run_key="a")
+    catalog = read_catalog(world.catalog_file)
+    write_catalog(Catalog(catalog.models[1:]), world.home / "config" / "catalog.yaml")
+    shutil.rmtree(world.catalogs_root)
     with pytest.raises(ChangedInputError, match="the catalog changed"):
-        route.estimate_chunk(run_id, chunks[0], world, attempt=1)
+        route.finish(run_id, world)
 
 
 def test_a_robust_level_asked_for_is_planned_with_and_recorded(world: Settings):

@@ -1,0 +1,84 @@
+"""What must hold before a plan goes out, so that no query is sent twice and none behind somebody's back."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from routing_core.errors import RunStateError
+from routing_core.store import checks
+from routing_core.store.tables import holds, routing_runs
+
+
+def refuse_unready(connection: Connection, run: Row[Any]) -> None:
+    """Refuse to hand out a plan whose night is held, or that took up queries of a plan that no longer holds.
+
+    Raises
+    ------
+    RunStateError
+        With the command that helps.
+    """
+    held = connection.execute(select(holds).where(holds.c.dt == run.dt, holds.c.released_at.is_(None))).one_or_none()
+    if held is not None:
+        raise RunStateError(
+            f"the night of {run.dt} is held since {held.held_at:%Y-%m-%d %H:%M} UTC and cannot be handed out: "
+            f"{held.reason}",
+            remedy=f"routing hold --dt {run.dt} --release",
+        )
+    _refuse_outdated(connection, run)
+    twice = checks.run_check(connection, run.run_id, "nothing_is_sent_twice")
+    if twice.offending:
+        raise RunStateError(
+            f"run {run.run_id} of {run.dt} gives models queries that another night sent: {' | '.join(twice.offending)}",
+            remedy=f"routing route --dt {run.dt} --carry-over chained",
+        )
+
+
+def handed_out_later(connection: Connection, dt: date) -> date | None:
+    """A later night that was handed out with queries it took up from ``dt``, at once or through nights between.
+
+    Once there is one, what ``dt`` deferred has been sent: deciding it anew could send it twice.
+    """
+    ahead, seen = [dt], {dt}
+    while ahead:
+        for later in _takers(connection, ahead.pop()):
+            if _is_sealed(connection, later):
+                return later
+            if later not in seen:
+                seen.add(later)
+                ahead.append(later)
+    return None
+
+
+def _refuse_outdated(connection: Connection, run: Row[Any]) -> None:
+    """Refuse a plan that took up queries of a run that was superseded since.
+
+    The plan of what was left of another, or one that took up nothing, stands whatever became of the night before.
+    """
+    if not run.carried_rows or run.base_run_id is not None:
+        return
+    source = connection.execute(select(routing_runs).where(routing_runs.c.run_id == run.carried_from_run_id)).one()
+    if source.status != "current":
+        raise RunStateError(
+            f"run {run.run_id} of {run.dt} took up {run.carried_rows} queries of run {source.run_id} of {source.dt}, "
+            f"which is {source.status}: what it deferred may be planned otherwise by now",
+            remedy=f"routing route --dt {run.dt} --carry-over chained",
+        )
+
+
+def _takers(connection: Connection, dt: date) -> list[date]:
+    """Nights whose current run took up queries from a run of ``dt``."""
+    later, source = routing_runs.alias("later"), routing_runs.alias("source")
+    took = (
+        select(later.c.dt)
+        .join_from(later, source, later.c.carried_from_run_id == source.c.run_id)
+        .where(source.c.dt == dt, later.c.status == "current", later.c.carried_rows > 0)
+    )
+    return list(connection.execute(took).scalars())
+
+
+def _is_sealed(connection: Connection, dt: date) -> bool:
+    sealed = select(routing_runs.c.run_id).where(routing_runs.c.dt == dt, routing_runs.c.sealed_at.is_not(None))
+    return connection.execute(sealed.limit(1)).first() is not None
