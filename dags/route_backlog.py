@@ -119,7 +119,13 @@ def open_run(dt: str, have: dict[str, bool], **context: Any) -> int:
     options = route.RouteOptions(
         **{**chosen, "carry_over": carry_over(context)}, degraded=tuple(name for name in have if not have[name])
     )
-    return route.open_run(date.fromisoformat(dt), load_settings(), run_key=run_key(context), options=options)
+    return route.open_run(
+        date.fromisoformat(dt),
+        load_settings(),
+        run_key=run_key(context),
+        options=options,
+        attempt=context["ti"].try_number,
+    )
 
 
 @task

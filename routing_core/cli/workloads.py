@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -62,6 +62,21 @@ def import_routerbench(
 
     settings = load_settings() if seed is None else load_settings(seed=seed)
     show(as_json, prepare.import_routerbench(file, to, dt or yesterday(), settings, days=days, parts=parts), lines)
+
+
+@app.command("make-env")
+def make_env(
+    to: Annotated[Path, typer.Option(help="File to write; docker compose reads .env.")] = Path(".env"),
+    executor: Annotated[
+        Literal["local", "celery"], typer.Option(help="Who runs the tasks: the scheduler, or workers behind Redis.")
+    ] = "local",
+    data: Annotated[Path | None, typer.Option(help="Directory of the data; ./.nightshift by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the secrets and choices of a deployment in containers; a file that is there is never touched."""
+    from routing_core.steps import deployment
+
+    show(as_json, deployment.make_env(to, executor=executor, data=data), lines)
 
 
 @app.command()

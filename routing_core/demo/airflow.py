@@ -26,13 +26,14 @@ from routing_core.errors import NightshiftError
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 """States that a task leaves only when it is cleared."""
 
-_COMPONENTS = {
+COMPONENTS: Mapping[str, Sequence[str]] = {
     # Their log servers would listen on every interface; here the API server reads the logs from the disk.
-    "scheduler": ["--skip-serve-logs"],
-    "triggerer": ["--skip-serve-logs"],
-    "dag-processor": [],
-    "api-server": [],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "api-server": ["api-server"],
 }
+"""What an Airflow consists of: the arguments of ``airflow`` that start each part, by name."""
 
 
 class AirflowError(NightshiftError):
@@ -68,12 +69,18 @@ class LocalAirflow:
         Of its processes.
     password : str
         Of the one user.
+
+    Attributes
+    ----------
+    components : dict of str to Popen
+        Its parts by name, each the leader of a session of its own.
     """
 
     def __init__(self, home: Path, url: str, environment: Mapping[str, str], password: str) -> None:
         self.home = home
         self.url = url
         self.environment = environment
+        self.components: dict[str, subprocess.Popen[bytes]] = {}
         self._password = password
         self._token: str | None = None
 
@@ -123,6 +130,10 @@ class LocalAirflow:
             ["airflow", *arguments], env=dict(self.environment), capture_output=True, text=True, check=False
         )
 
+    def kill(self, component: str) -> None:
+        """End a part and all it started at once, as when its machine is lost."""
+        end([self.components[component]], grace=0.0)
+
     def request(self, method: str, path: str, body: object = None) -> Any:
         """Ask the REST interface.
 
@@ -152,7 +163,11 @@ class LocalAirflow:
 
 @contextmanager
 def local_airflow(
-    nightshift_home: Path, *, extra: Mapping[str, str] | None = None, patience: float = 180.0
+    nightshift_home: Path,
+    *,
+    extra: Mapping[str, str] | None = None,
+    components: Mapping[str, Sequence[str]] = COMPONENTS,
+    patience: float = 180.0,
 ) -> Iterator[LocalAirflow]:
     """An Airflow made new under ``nightshift_home``, ended with everything it started when the block is left.
 
@@ -162,6 +177,8 @@ def local_airflow(
         Where the tasks find their data; Airflow's own home is ``airflow`` below it, and is made new.
     extra : mapping, optional
         Environment variables put over the others.
+    components : mapping of str to sequence of str
+        The parts to start: :data:`COMPONENTS`, and workers where the executor needs some.
     patience : float
         How long it may take to come up, s.
 
@@ -180,15 +197,14 @@ def local_airflow(
     migrated = airflow.command("db", "migrate")
     if migrated.returncode:
         raise AirflowError(f"Airflow's database cannot be made: {_tail(migrated.stdout + migrated.stderr)}")
-    components: dict[str, subprocess.Popen[bytes]] = {}
     with _terminated_as_exit():
         try:
-            for name, arguments in _COMPONENTS.items():
-                components[name] = _start(airflow, name, arguments)
-            _wait_until_healthy(airflow, components, patience)
+            for name, arguments in components.items():
+                airflow.components[name] = _start(airflow, name, arguments)
+            _wait_until_healthy(airflow, patience)
             yield airflow
         finally:
-            _end(list(components.values()))
+            end(list(airflow.components.values()))
 
 
 @contextmanager
@@ -211,7 +227,7 @@ def _terminated_as_exit() -> Iterator[None]:
 def _start(airflow: LocalAirflow, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     with (airflow.home / f"{name}.log").open("wb") as log:
         return subprocess.Popen(
-            ["airflow", name, *arguments],
+            ["airflow", *arguments],
             env=dict(airflow.environment),
             cwd=airflow.home,
             stdin=subprocess.DEVNULL,
@@ -221,12 +237,10 @@ def _start(airflow: LocalAirflow, name: str, arguments: Sequence[str]) -> subpro
         )
 
 
-def _wait_until_healthy(
-    airflow: LocalAirflow, components: Mapping[str, subprocess.Popen[bytes]], patience: float
-) -> None:
+def _wait_until_healthy(airflow: LocalAirflow, patience: float) -> None:
     deadline = time.monotonic() + patience
     while not airflow.healthy():
-        ended = [name for name, process in components.items() if process.poll() is not None]
+        ended = [name for name, process in airflow.components.items() if process.poll() is not None]
         if ended or time.monotonic() > deadline:
             name = ended[0] if ended else "scheduler"
             log = airflow.home / f"{name}.log"
@@ -234,10 +248,14 @@ def _wait_until_healthy(
         time.sleep(0.5)
 
 
-def _end(processes: Sequence[subprocess.Popen[bytes]], grace: float = 8.0) -> None:
-    """Ask each to end, then make sure: tasks run in process groups of their own, but within their session."""
+def end(processes: Sequence[subprocess.Popen[bytes]], grace: float = 8.0) -> None:
+    """End processes that lead a session of their own, with all they started.
+
+    Each is asked, and killed after ``grace`` seconds; at once when that is 0. Tasks run in process groups of
+    their own, but within their session.
+    """
     sessions = {process.pid for process in processes}
-    for session in sessions:
+    for session in sessions if grace else ():
         with suppress(ProcessLookupError):
             os.killpg(session, signal.SIGTERM)
     deadline = time.monotonic() + grace

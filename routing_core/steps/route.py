@@ -87,7 +87,9 @@ class RouteOptions:
         return settings.model_copy(update={name: value for name, value in asked.items() if value is not None})
 
 
-def open_run(dt: date, settings: Settings, *, run_key: str, options: RouteOptions = RouteOptions()) -> int:
+def open_run(
+    dt: date, settings: Settings, *, run_key: str, options: RouteOptions = RouteOptions(), attempt: int | None = None
+) -> int:
     """Open the run that ``run_key`` is about, with the predictor and the allocation it will plan with.
 
     Returns
@@ -99,6 +101,8 @@ def open_run(dt: date, settings: Settings, *, run_key: str, options: RouteOption
     ------
     MissingPredictorError, MissingAllocationError
         If there is none that will do, with the command that makes one.
+    StaleAttemptError
+        If a newer attempt has opened it.
     """
     asked = options.apply(settings)
     catalog = read_catalog(asked.catalog_file)
@@ -129,7 +133,7 @@ def open_run(dt: date, settings: Settings, *, run_key: str, options: RouteOption
             "carried_from_run_id": before.run_id if before else None,
             "budget_usd": asked.budget_usd,
         }
-        return runs.open_run(connection, dt, run_key, values)
+        return runs.open_run(connection, dt, run_key, values, attempt)
 
 
 def list_chunks(run_id: int, settings: Settings) -> list[int]:

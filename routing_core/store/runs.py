@@ -5,6 +5,7 @@ Every function takes an open connection and makes its step within the caller's t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,7 +21,9 @@ from routing_core.store.tables import routing_runs, run_chunks, run_inputs
 PUBLISHED = ("current", "superseded", "shadow")
 
 
-def open_run(connection: Connection, dt: date, run_key: str, values: Mapping[str, Any]) -> int:
+def open_run(
+    connection: Connection, dt: date, run_key: str, values: Mapping[str, Any], attempt: int | None = None
+) -> int:
     """Open a run, or find the one this key has just opened.
 
     A retry gets the run it opened before, as it was opened. Once work on a run has begun, the same key
@@ -35,35 +38,58 @@ def open_run(connection: Connection, dt: date, run_key: str, values: Mapping[str
         What opens it, such as the DAG run.
     values : mapping
         Further columns of ``routing_runs``.
+    attempt : int, optional
+        Number of this attempt at opening it. An orphan that comes late must not take the run that its
+        own retry has opened and gone on with for one to begin again. None is always the newest.
 
     Returns
     -------
     int
         The run_id.
+
+    Raises
+    ------
+    StaleAttemptError
+        If a newer attempt has opened the run, and it is under way.
     """
-    of_key = [run for run in lock_runs_of(connection, dt) if run.run_key.split("#")[0] == run_key]
-    if of_key and of_key[-1].status == "staged" and not chunk_rows(connection, of_key[-1].run_id):
-        return int(of_key[-1].run_id)
-    run_id = next_id(connection, "routing_runs", "run_id")
-    if of_key and of_key[-1].status in ("staged", "checked") and not of_key[-1].dry_run:
-        fail(connection, of_key[-1].run_id, f"left half-way, and begun again as run {run_id}")
-    attempt = connection.execute(
-        select(func.coalesce(func.max(routing_runs.c.attempt), 0) + 1).where(routing_runs.c.dt == dt)
-    ).scalar_one()
-    key = f"{run_key}#{len(of_key) + 1}" if of_key else run_key
-    connection.execute(
-        insert(routing_runs).values(
-            run_id=run_id,
-            dt=dt,
-            attempt=attempt,
-            run_key=key,
-            status="staged",
-            opened_at=now(),
-            solve_attempt=0,
-            **values,
+    of_key = [run for run in lock_runs_of(connection, dt) if _parsed(run)[0] == run_key]
+    left = of_key[-1] if of_key and of_key[-1].status in ("staged", "checked") else None
+    newest = _parsed(left)[1] if left else 1
+    opening = attempt or newest
+    if left is not None and opening < newest:
+        raise StaleAttemptError(
+            f"run {left.run_id} of {dt}: attempt {opening} at opening it is stale, attempt {newest} has it"
         )
-    )
+    if left is not None and left.status == "staged" and not chunk_rows(connection, left.run_id):
+        _update(connection, left.run_id, run_key=_key(run_key, len(of_key), opening))
+        return int(left.run_id)
+    run_id = next_id(connection, "routing_runs", "run_id")
+    if left is not None and not left.dry_run:
+        fail(connection, left.run_id, f"left half-way, and begun again as run {run_id}")
+    key = _key(run_key, len(of_key) + 1, opening)
+    fresh = {"run_id": run_id, "dt": dt, "run_key": key, "status": "staged", "opened_at": now(), "solve_attempt": 0}
+    connection.execute(insert(routing_runs).values(**fresh, attempt=_next_attempt(connection, dt), **values))
     return run_id
+
+
+_KEY = re.compile(r"(?P<whose>.*?)(#(?P<beginning>\d+)(\.(?P<opening>\d+))?)?", re.DOTALL)
+
+
+def _key(run_key: str, beginning: int, opening: int) -> str:
+    """The key of a run: whose it is, how often that one has begun, and which attempt has opened it."""
+    return run_key if (beginning, opening) == (1, 1) else f"{run_key}#{beginning}.{opening}"
+
+
+def _parsed(run: Row[Any]) -> tuple[str, int]:
+    """Whose a run is, and the newest attempt at opening it."""
+    found = _KEY.fullmatch(run.run_key)
+    assert found is not None
+    return found["whose"], int(found["opening"] or 1)
+
+
+def _next_attempt(connection: Connection, dt: date) -> int:
+    newest = select(func.coalesce(func.max(routing_runs.c.attempt), 0)).where(routing_runs.c.dt == dt)
+    return int(connection.execute(newest).scalar_one()) + 1
 
 
 def get_run(connection: Connection, run_id: int) -> Row[Any]:
