@@ -3,12 +3,12 @@
 Forecasts the mix of the *next* day's backlog, `dt + 1`, and decides how many instances of each self-hosted model serve
 it under the GPU budget. An allocation is known by the day it serves, `for_date = dt + 1`.
 
-    night ──▶ verdict ──▶ allocate
+    night ──▶ verdict, day_before ──▶ allocate
 
 - **Waits** (deferred) for the verdict of `retrain_predictors` for `dt`. When the limit passes, a scheduled run goes on
   with the reigning champion; a backfill or a run by hand fails with the remedy.
 - **A range of the past**: `airflow backfill create --dag-id allocate_instances --from-date 2026-11-01
-  --to-date 2026-11-07 --max-active-runs 1` (one at a time where changes from day to day are limited).
+  --to-date 2026-11-07`. Changes are counted from the day before: each waits until the run of that day has ended.
 - **One night by hand**: `airflow dags trigger allocate_instances --conf '{"dt": "2026-11-01"}'`
 
 Emits the asset `nightshift://allocations`.
@@ -29,6 +29,7 @@ from nightshift_wiring import (
     awaited_date,
     date_of,
     date_param,
+    day_before,
     dry_run_param,
     policy_param,
     run_key,
@@ -41,9 +42,10 @@ WHEN_KEPT = AssetAlias("nightshift-allocation")
 
 @task(multiple_outputs=True)
 def night(**context: Any) -> dict[str, str | None]:
-    """The night this run is about, `dt`, and the date whose verdict it awaits; None where it awaits none."""
+    """The night this run is about, `dt`, the day before, and the date whose verdict it awaits; None where none."""
     dt = date_of(context)
-    return {"dt": dt.isoformat(), "verdict": awaited_date(dt, context["params"]["predictor_policy"])}
+    verdict = awaited_date(dt, context["params"]["predictor_policy"])
+    return {"dt": dt.isoformat(), "before": day_before(dt), "verdict": verdict}
 
 
 @task(outlets=[WHEN_KEPT], max_active_tis_per_dag=1)
@@ -79,7 +81,11 @@ def allocate(dt: str, **context: Any) -> dict[str, Any]:
 )
 def allocate_instances() -> None:
     about = night()
-    WaitFor(task_id="verdict", awaited=Awaited.VERDICT, on=about["verdict"]) >> allocate(about["dt"])
+    waits = [
+        WaitFor(task_id="verdict", awaited=Awaited.VERDICT, on=about["verdict"]),
+        WaitFor(task_id="day_before", awaited=Awaited.DAY_BEFORE, on=about["before"], behind="allocate_instances"),
+    ]
+    waits >> allocate(about["dt"])
 
 
 allocate_instances()

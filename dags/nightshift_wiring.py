@@ -99,6 +99,11 @@ def run_key(context: Context) -> str:
     return f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}"
 
 
+def day_before(dt: date) -> str:
+    """The day whose run leaves what this one builds upon."""
+    return (dt - timedelta(days=1)).isoformat()
+
+
 def awaited_date(dt: date, policy: str) -> str | None:
     """The date a run waits for a predictor or allocation of: its own, or none when the latest will do."""
     return dt.isoformat() if policy == "as_of" else None

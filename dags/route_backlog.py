@@ -13,7 +13,9 @@ is executed on `dt + 1`.
   nothing goes on. A policy of `latest` takes what there is and waits for nothing.
 - **A reader sees the old night or the new one**: only `publish` makes a run current, and only behind `check`. Whatever
   fails before, `close_run` marks the run failed, and the night that was current stays so.
-- **A range of the past**: `airflow backfill create --dag-id route_backlog --from-date 2026-11-01 --to-date 2026-11-07`
+- **A range of the past**: `airflow backfill create --dag-id route_backlog --from-date 2026-11-01 --to-date 2026-11-07`.
+  Its nights stand by themselves and run side by side; with `--dag-run-conf '{"carry_over": "chained"}'` each takes up
+  what the night before deferred, and waits until the run of that night has ended.
 - **One night by hand**: `airflow dags trigger route_backlog --conf '{"dt": "2026-11-01"}'`
 
 Emits the asset `nightshift://nights`.
@@ -23,7 +25,6 @@ Emits the asset `nightshift://nights`.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, AssetAlias, Param, TriggerRule, dag, task
@@ -35,6 +36,7 @@ from nightshift_wiring import (
     awaited_date,
     date_of,
     date_param,
+    day_before,
     dry_run_param,
     policy_param,
     run_key,
@@ -90,12 +92,11 @@ PARAMS = {
 def night(**context: Any) -> dict[str, str | None]:
     """The night this run is about, `dt`, and the dates it awaits something for; None where it awaits nothing."""
     dt, params = date_of(context), context["params"]
-    before = (dt - timedelta(days=1)).isoformat()
     return {
         "dt": dt.isoformat(),
         "verdict": awaited_date(dt, params["predictor_policy"]),
         "allocation": awaited_date(dt, params["allocation_policy"]),
-        "before": before if carry_over(context) == "chained" else None,
+        "before": day_before(dt) if carry_over(context) == "chained" else None,
     }
 
 
@@ -223,7 +224,9 @@ def route_backlog() -> None:
         "verdict": WaitFor(task_id="verdict", awaited=Awaited.VERDICT, on=about["verdict"]).output,
         "allocation": WaitFor(task_id="allocation", awaited=Awaited.ALLOCATION, on=about["allocation"]).output,
         "backlog": WaitFor(task_id="backlog", awaited=Awaited.BACKLOG, on=about["dt"]).output,
-        "night_before": WaitFor(task_id="night_before", awaited=Awaited.NIGHT, on=about["before"]).output,
+        "night_before": WaitFor(
+            task_id="night_before", awaited=Awaited.NIGHT, on=about["before"], behind="route_backlog"
+        ).output,
     }
     run = open_run(about["dt"], have)
     chunks = list_chunks(run)

@@ -7,7 +7,7 @@ yet, a trigger goes on looking from the triggerer until it is, or until the limi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -32,9 +32,11 @@ class Awaited(StrEnum):
     """A complete backlog partition. There is no going on without it."""
     NIGHT = "night"
     """A current run of a date, whose deferred queries a chained night takes up."""
+    DAY_BEFORE = "day before"
+    """Nothing but the end of the DAG's own run of a date, if there is one: what it leaves is built upon."""
 
 
-_DISPENSABLE = frozenset({Awaited.VERDICT, Awaited.ALLOCATION, Awaited.NIGHT})
+_DISPENSABLE = frozenset({Awaited.VERDICT, Awaited.ALLOCATION, Awaited.NIGHT, Awaited.DAY_BEFORE})
 """What a scheduled night can go on without: older predictors and allocations serve as well, if not as good."""
 
 _MISSING: dict[Awaited, type[NightshiftError]] = {
@@ -42,7 +44,11 @@ _MISSING: dict[Awaited, type[NightshiftError]] = {
     Awaited.ALLOCATION: MissingAllocationError,
     Awaited.BACKLOG: MissingPartitionError,
     Awaited.NIGHT: MissingPartitionError,
+    Awaited.DAY_BEFORE: MissingPartitionError,
 }
+
+RunsOf = Callable[..., int]
+"""Counts DAG runs: ``get_dr_count`` of a task instance."""
 
 
 def is_there(awaited: Awaited, on: date) -> bool:
@@ -50,6 +56,8 @@ def is_there(awaited: Awaited, on: date) -> bool:
     from routing_core.settings import load_settings
     from routing_core.steps import ready
 
+    if awaited is Awaited.DAY_BEFORE:
+        return True
     look = {
         Awaited.VERDICT: ready.verdict_ready,
         Awaited.ALLOCATION: ready.allocation_ready,
@@ -57,6 +65,12 @@ def is_there(awaited: Awaited, on: date) -> bool:
         Awaited.NIGHT: ready.night_ready,
     }[awaited]
     return look(on, load_settings())
+
+
+def runs_before(runs_of: RunsOf, dag_id: str, on: date, state: str) -> bool:
+    """Whether a DAG has a run for a date in a state; in a backfill, the run of the day before may be still to come."""
+    midnight = datetime(on.year, on.month, on.day, tzinfo=UTC)
+    return runs_of(dag_id=dag_id, logical_dates=[midnight], states=[state]) > 0
 
 
 def remedy(awaited: Awaited, on: date) -> str:
@@ -69,6 +83,7 @@ def remedy(awaited: Awaited, on: date) -> str:
         "or set allocation_policy to latest",
         Awaited.BACKLOG: f"complete the backlog partition dt={on}, then clear this task",
         Awaited.NIGHT: f'airflow dags trigger route_backlog --conf \'{{"dt": "{on}"}}\', or set carry_over to none',
+        Awaited.DAY_BEFORE: "backfill from the first day to the last, not backwards",
     }[awaited]
 
 
@@ -85,14 +100,18 @@ class DataTrigger(BaseTrigger):
         ISO 8601 with offset. Absolute, so that a restarted triggerer does not start the wait anew.
     poll_seconds : float
         Pause between two looks, s.
+    behind : str
+        A DAG whose run for that date must have ended first, if it has one; empty for none. While that run is
+        running the deadline moves on with it; while it only waits for its turn, it does not.
     """
 
-    def __init__(self, awaited: str, on: str, deadline: str, poll_seconds: float) -> None:
+    def __init__(self, awaited: str, on: str, deadline: str, poll_seconds: float, behind: str = "") -> None:
         super().__init__()
         self.awaited = Awaited(awaited)
         self.on = on
         self.deadline = deadline
         self.poll_seconds = poll_seconds
+        self.behind = behind
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """What Airflow stores to build this trigger again in the triggerer."""
@@ -101,19 +120,38 @@ class DataTrigger(BaseTrigger):
             "on": self.on,
             "deadline": self.deadline,
             "poll_seconds": self.poll_seconds,
+            "behind": self.behind,
         }
         return "nightshift_waits.DataTrigger", kwargs
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: whether it is there."""
-        on, deadline = date.fromisoformat(self.on), datetime.fromisoformat(self.deadline)
+        started, deadline = datetime.now(UTC), datetime.fromisoformat(self.deadline)
+        patience = deadline - started
         # In a thread: a look at the database or an object store must not hold up the triggerer's other waits.
-        while not (there := await asyncio.to_thread(is_there, self.awaited, on)):
+        while (state := await asyncio.to_thread(self._look)) != "there":
+            if state == "running":
+                deadline = max(deadline, datetime.now(UTC) + patience)
             left = (deadline - datetime.now(UTC)).total_seconds()
             if left <= 0:
                 break
             await asyncio.sleep(min(self.poll_seconds, left))
-        yield TriggerEvent({"there": there})
+        yield TriggerEvent({"there": state == "there"})
+
+    def _look(self) -> str:
+        """there, running (the run it is behind has not ended) or missing."""
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        return look(self.awaited, date.fromisoformat(self.on), self.behind, RuntimeTaskInstance.get_dr_count)
+
+
+def look(awaited: Awaited, on: date, behind: str, runs_of: RunsOf) -> str:
+    """Look once: there, running (the run it is behind has not ended) or missing."""
+    if behind and runs_before(runs_of, behind, on, "running"):
+        return "running"
+    if behind and runs_before(runs_of, behind, on, "queued"):
+        return "missing"
+    return "there" if is_there(awaited, on) else "missing"
 
 
 class WaitFor(BaseSensorOperator):
@@ -128,25 +166,32 @@ class WaitFor(BaseSensorOperator):
         What is waited for.
     on : str or None
         The date it is awaited for, YYYY-MM-DD; None when there is nothing to wait for.
+    behind : str
+        A DAG whose run for that date must have ended first, if it has one: so the nights of a backfill that build
+        on one another keep their order, however many run at once.
     """
 
     template_fields = ("on",)
 
-    def __init__(self, *, awaited: Awaited, on: Any, **kwargs: Any) -> None:
+    def __init__(self, *, awaited: Awaited, on: Any, behind: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.awaited = awaited
         self.on = on
+        self.behind = behind
 
     def execute(self, context: Context) -> bool:
         """Look once, then defer."""
         from routing_core.settings import load_settings
 
-        if self.on is None or is_there(self.awaited, date.fromisoformat(self.on)):
+        if self.on is None:
+            return True
+        if look(self.awaited, date.fromisoformat(self.on), self.behind, context["ti"].get_dr_count) == "there":
             return True
         settings = load_settings()
         deadline = datetime.now(UTC) + timedelta(minutes=settings.wait_limit_minutes)
         self.log.info("no %s for %s yet; waiting until %s", self.awaited, self.on, deadline.isoformat("T", "seconds"))
-        trigger = DataTrigger(self.awaited.value, self.on, deadline.isoformat(), settings.wait_poll_seconds)
+        when = deadline.isoformat()
+        trigger = DataTrigger(self.awaited.value, self.on, when, settings.wait_poll_seconds, self.behind)
         self.defer(trigger=trigger, method_name="settle")
         return False  # never reached: defer raises
 

@@ -256,13 +256,14 @@ def write_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int) ->
     Returns
     -------
     dict
-        chunk, assigned, deferred, rejected.
+        chunk, assigned, deferred, rejected, seconds.
 
     Raises
     ------
     StaleAttemptError
         If a newer attempt has the chunk.
     """
+    started = time.monotonic()
     with reading(settings) as connection:
         run = runs.get_run(connection, run_id)
         name = runs.chunk_rows(connection, run_id)[chunk].estimate_shard
@@ -276,7 +277,8 @@ def write_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int) ->
         checksum = decisions.write_rows(connection, claim, rows)
         runs.mark_written(connection, claim, len(rows), checksum)
     counts = {"assigned": len(rows.assignments), "deferred": len(rows.deferred_queries)}
-    return {"chunk": chunk, **counts, "rejected": len(rows.rejected_queries)}
+    seconds = round(time.monotonic() - started, 3)
+    return {"chunk": chunk, **counts, "rejected": len(rows.rejected_queries), "seconds": seconds}
 
 
 def check_run(run_id: int, settings: Settings) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from routing_core.errors import NotFoundError, RunStateError, StaleAttemptError
+from routing_core.errors import ChangedInputError, NotFoundError, RunStateError, StaleAttemptError
 from routing_core.store import guards
 from routing_core.store.database import lock_writers, next_id, now
 from routing_core.store.tables import routing_runs, run_chunks, run_inputs
@@ -126,9 +126,22 @@ def has_earlier_run(connection: Connection, dt: date) -> bool:
 
 
 def record_inputs(connection: Connection, run_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Replace the record of a run's input files."""
-    connection.execute(run_inputs.delete().where(run_inputs.c.run_id == run_id))
-    if rows:
+    """Record a run's input files; a retry must find them as they were.
+
+    Raises
+    ------
+    ChangedInputError
+        If the files recorded before are others: their estimates may have been made already.
+    """
+    listed = {(row["source"], row["partition_dt"], row["partition"]): row["sha256"] for row in rows}
+    recorded = connection.execute(select(run_inputs).where(run_inputs.c.run_id == run_id)).all()
+    known = {(row.source, row.partition_dt, row.partition): row.sha256 for row in recorded}
+    if changed := sorted({f"dt={one[1]}/{one[2]}" for one, _ in known.items() ^ listed.items()} if known else ()):
+        raise ChangedInputError(
+            f"run {run_id}: {', '.join(changed[:5])} changed since the run listed its input files",
+            remedy="begin again with a new run, which lists the partition afresh",
+        )
+    if rows and not known:
         connection.execute(insert(run_inputs), [{"run_id": run_id, **row} for row in rows])
 
 

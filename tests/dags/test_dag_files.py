@@ -126,8 +126,22 @@ def test_only_publishing_announces_a_night(route: Any):
     assert [task.task_id for task in route.tasks if task.outlets] == ["publish"]
 
 
-def test_instances_are_allocated_behind_the_verdict(load_dag: Callable[[str], Any]):
-    assert upstream(load_dag("allocate_instances"), "allocate") == {"night", "verdict"}
+def test_instances_are_allocated_behind_the_verdict_and_the_day_before(load_dag: Callable[[str], Any]):
+    assert upstream(load_dag("allocate_instances"), "allocate") == {"night", "verdict", "day_before"}
+
+
+def test_a_verdict_is_given_behind_that_of_the_day_before(load_dag: Callable[[str], Any]):
+    assert upstream(load_dag("retrain_predictors"), "retrain") == {"night", "day_before"}
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "task_id"),
+    [("retrain_predictors", "day_before"), ("allocate_instances", "day_before"), ("route_backlog", "night_before")],
+)
+def test_what_builds_on_the_day_before_waits_for_its_own_dags_run(
+    dag_id: str, task_id: str, load_dag: Callable[[str], Any]
+):
+    assert load_dag(dag_id).get_task(task_id).behind == dag_id
 
 
 def test_only_chunks_are_mapped_over(route: Any):

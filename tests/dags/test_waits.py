@@ -34,9 +34,9 @@ def fire(trigger: Any) -> dict[str, Any]:
     return asyncio.run(asyncio.wait_for(first(), timeout=30))
 
 
-def trigger_of(waits: Any, *, awaited: str = "verdict", seconds: float) -> Any:
+def trigger_of(waits: Any, *, awaited: str = "verdict", seconds: float, behind: str = "") -> Any:
     deadline = datetime.now(UTC) + timedelta(seconds=seconds)
-    return waits.DataTrigger(awaited, DAY.isoformat(), deadline.isoformat(), 0.01)
+    return waits.DataTrigger(awaited, DAY.isoformat(), deadline.isoformat(), 0.01, behind)
 
 
 def test_the_trigger_ends_as_soon_as_the_data_is_there(waits: Any, monkeypatch: pytest.MonkeyPatch):
@@ -60,12 +60,70 @@ def test_a_restarted_triggerer_keeps_the_deadline(waits: Any):
     assert waits.DataTrigger(**kwargs).serialize() == trigger.serialize()
 
 
+class RunsOfTheDayBefore:
+    """Answers as Airflow does when asked for the runs of a date in a state: one run, going through ``states``."""
+
+    def __init__(self, *states: str) -> None:
+        self._states = list(states)
+        self.asked: list[tuple[str, list[datetime]]] = []
+
+    def __call__(self, *, dag_id: str, logical_dates: list[datetime], states: list[str]) -> int:
+        self.asked.append((dag_id, logical_dates))
+        now = self._states[0]
+        if len(self._states) > 1 and (states == ["queued"] or now == "running"):
+            self._states.pop(0)
+        return int(now in states)
+
+
+@pytest.mark.parametrize(
+    ("state", "there", "found"),
+    [
+        ("running", True, "running"),
+        ("queued", True, "missing"),
+        ("success", True, "there"),
+        ("failed", True, "there"),
+        ("failed", False, "missing"),
+    ],
+)
+def test_the_run_of_the_day_before_must_have_ended_however_it_ended(
+    waits: Any, monkeypatch: pytest.MonkeyPatch, state: str, there: bool, found: str
+):
+    monkeypatch.setattr(waits, "is_there", lambda awaited, on: there)
+    runs = RunsOfTheDayBefore(state)
+    assert waits.look(waits.Awaited.NIGHT, DAY, "route_backlog", runs) == found
+    assert set(map(str, runs.asked)) == {str(("route_backlog", [datetime(2026, 11, 22, tzinfo=UTC)]))}
+
+
+def test_who_stands_behind_nobody_does_not_ask_for_runs(waits: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(waits, "is_there", lambda awaited, on: True)
+    assert waits.look(waits.Awaited.VERDICT, DAY, "", None) == "there"
+
+
+@pytest.mark.parametrize(
+    ("states", "seconds", "event"),
+    [
+        # A run before that runs for longer than the limit is waited for all the same; one that never starts is not.
+        (["running"] * 40 + ["success"], 0.2, True),
+        (["queued"], 0.2, False),
+        (["queued", "queued", "running", "running", "failed"], 30, True),
+    ],
+)
+def test_the_deadline_moves_on_only_while_the_run_before_is_running(
+    waits: Any, monkeypatch: pytest.MonkeyPatch, states: list[str], seconds: float, event: bool
+):
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_dr_count", staticmethod(RunsOfTheDayBefore(*states)))
+    trigger = trigger_of(waits, awaited="day before", seconds=seconds, behind="retrain_predictors")
+    assert fire(trigger) == {"there": event}
+
+
 def settle(waits: Any, awaited: Any, run_type: str) -> bool:
     wait = waits.WaitFor(task_id="wait", awaited=awaited, on=DAY.isoformat())
     return bool(wait.settle({"dag_run": SimpleNamespace(run_type=run_type)}, {"there": False}))
 
 
-@pytest.mark.parametrize("name", ["VERDICT", "ALLOCATION", "NIGHT"])
+@pytest.mark.parametrize("name", ["VERDICT", "ALLOCATION", "NIGHT", "DAY_BEFORE"])
 def test_a_scheduled_night_goes_on_without_what_it_can_replace(waits: Any, name: str):
     assert settle(waits, waits.Awaited[name], "scheduled") is False
 
@@ -83,6 +141,7 @@ def test_no_night_goes_on_without_its_backlog(waits: Any):
         ("ALLOCATION", MissingAllocationError, 'trigger allocate_instances --conf \'{"dt": "2026-11-21"}\''),
         ("NIGHT", MissingPartitionError, 'trigger route_backlog --conf \'{"dt": "2026-11-22"}\''),
         ("BACKLOG", MissingPartitionError, "complete the backlog partition dt=2026-11-22"),
+        ("DAY_BEFORE", MissingPartitionError, "not backwards"),
     ],
 )
 def test_a_backfill_fails_with_what_to_type(waits: Any, name: str, error: type[Exception], remedy: str, run_type: str):

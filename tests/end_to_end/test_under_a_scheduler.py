@@ -68,9 +68,9 @@ def backfill_all(airflow: LocalAirflow) -> dict[str, list[dict[str, Any]]]:
     # The command and the scheduler get in each other's way least while no run can start.
     for dag_id in DAGS:
         airflow.pause(dag_id)
-    backfill(airflow, "route_backlog")
-    backfill(airflow, "allocate_instances", "--max-active-runs", "1")
-    backfill(airflow, "retrain_predictors", "--max-active-runs", "1")
+    backfill(airflow, "route_backlog", "--dag-run-conf", json.dumps({"carry_over": "chained"}))
+    backfill(airflow, "allocate_instances")
+    backfill(airflow, "retrain_predictors")
     for dag_id in reversed(DAGS):
         airflow.pause(dag_id, paused=False)
     runs: dict[str, list[dict[str, Any]]] = {}
@@ -102,11 +102,21 @@ def test_each_backfilled_night_was_judged_sized_and_routed_for_its_own_date(
     assert [str(night.dt) for night in nights] == NIGHTS
     for night in nights:
         assert night.backlog_rows == night.decided > 0
-    judged = fetch(living, "SELECT trained_through FROM predictor_versions ORDER BY 1")
+    # In the order they were made, which is the order of the nights though all runs of a backfill start at once.
+    judged = fetch(living, "SELECT trained_through FROM predictor_versions ORDER BY predictor_id")
     assert [str(row.trained_through) for row in judged] == ["2026-11-19", *NIGHTS]
+    made = fetch(living, "SELECT for_date FROM allocations ORDER BY allocation_id")
+    assert [str(row.for_date) for row in made] == [*NIGHTS, "2026-11-23"]
     sized = fetch(living, "SELECT DISTINCT for_date FROM allocations ORDER BY 1")
     assert [str(row.for_date) for row in sized] == [*NIGHTS, "2026-11-23"]
     assert fetch(living, "SELECT DISTINCT degraded FROM routing_runs") == [("",)]
+
+
+def test_chained_nights_of_a_backfill_follow_one_another(backfilled: dict[str, list[dict[str, Any]]], living: Settings):
+    query = "SELECT run_id, carried_from_run_id, published_at FROM routing_runs WHERE status = 'current' ORDER BY dt"
+    nights = fetch(living, query)
+    assert [night.carried_from_run_id for night in nights] == [None, nights[0].run_id, nights[1].run_id]
+    assert nights[0].published_at < nights[1].published_at < nights[2].published_at
 
 
 def dt_decided(airflow: LocalAirflow, dag_id: str, run_id: str) -> TaskState:

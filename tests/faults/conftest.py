@@ -13,11 +13,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "deployment"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from results import NIGHTS, copy_rows
+from results import NIGHTS, copy_rows, current
+from undisturbed import BUDGETS, Wanted, options
 
 from routing_core.records.catalog import Catalog
 from routing_core.settings import PROJECT_ROOT, Settings, load_settings
-from routing_core.steps import prepare
+from routing_core.steps import prepare, route
 from routing_core.steps.allocate import allocate
 from routing_core.steps.retrain import retrain
 from routing_core.store import database
@@ -30,7 +31,7 @@ _SIZE = prepare.WorkloadSize(days=5, queries_per_day=60, backlog_per_day=24, ton
 
 def _settings(home: Path) -> Settings:
     return load_settings(
-        home=home, dsn="", catalog=None, outcomes="", backlog="", batch_minutes=240.0, chunks=3, carry_over_days=7
+        home=home, dsn="", catalog=None, outcomes="", backlog="", batch_minutes=240.0, chunks=2, carry_over_days=7
     )
 
 
@@ -70,3 +71,19 @@ def any_tiny_world(request: pytest.FixtureRequest, tiny_world: Settings) -> Sett
     settings = tiny_world.model_copy(update={"dsn": empty.dsn})
     copy_rows(tiny_world, settings)
     return settings
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Wanted:
+    """The nights by themselves and chained, with either budget, and nothing in their way."""
+    found = {}
+    for carry_over in ("none", "chained"):
+        for budget in BUDGETS:
+            home = tmp_path_factory.mktemp("undisturbed") / "home"
+            shutil.copytree(tiny_home, home)
+            settings = _settings(home)
+            for dt in NIGHTS:
+                route.route(dt, settings, run_key="undisturbed", options=options(budget, carry_over))
+            found[carry_over, budget] = current(settings)
+            database.engine(settings).dispose()
+    return found

@@ -27,9 +27,9 @@ MOST_ATTEMPTS = 4
 class Odds:
     """How likely a process that stands at a point meets each fault there."""
 
-    death: float = 0.04
-    orphan: float = 0.04
-    clearing: float = 0.004
+    death: float = 0.02
+    orphan: float = 0.02
+    clearing: float = 0.002
 
 
 @dataclass(eq=False)

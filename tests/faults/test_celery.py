@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +17,13 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import quote
 
 import compose
 import pyarrow.parquet as pq
 import pytest
 from dotenv import dotenv_values
-from results import Results, current, differences
+from results import Results, copy_rows, current, differences
 from services import OwnPostgres, own_postgres, redis
 from sqlalchemy import text
 
@@ -40,9 +42,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 
 LAST = date(2026, 11, 22)
 NIGHTS = [LAST - timedelta(days=back) for back in reversed(range(7))]
-DAY_BEFORE = NIGHTS[0] - timedelta(days=1)
 SIZE = prepare.WorkloadSize(days=12, queries_per_day=80, tonight=100, parts=1, broken=4)
-DAGS = ["route_backlog", "allocate_instances", "retrain_predictors"]
+DAG = "route_backlog"
 FILES = 4
 PATIENCE = 900.0
 CHOSEN = {
@@ -64,32 +65,15 @@ def wait_for(what: Callable[[], Any], *, pause: float = 0.5) -> Any:
     return answer
 
 
-def lay_out(home: Path) -> Settings:
-    """A home whose nights have several files each, learnt from and allocated for until the day before the first."""
-    settings = load_settings(
-        home=home, dsn="", catalog=None, outcomes="", backlog="", budget_usd=0.01, batch_minutes=240.0, chunks=2
-    )
-    prepare.init_db(settings)
-    prepare.make_workload(home, LAST, settings, SIZE)
-    for night in NIGHTS:
-        (only,) = list_partition(settings.backlog_root, night)
-        file = Path(settings.backlog_root) / f"dt={night}" / only.name
-        write_partition(settings.backlog_root, night, pq.read_table(file, partitioning=None), parts=FILES)
-    return settings
-
-
-def by_hand(settings: Settings, nights: list[date]) -> Results:
-    """The same nights without Airflow, one after another."""
-    for night in nights:
-        for step in (retrain, allocate):
-            step(night, settings, run_key="by hand")
-        route.route(night, settings, run_key="by hand")
-    return current(settings)
+def settings_of(home: Path, dsn: str = "") -> Settings:
+    """The settings that the containers are told, CHOSEN among them."""
+    chosen: dict[str, Any] = {"budget_usd": 0.01, "batch_minutes": 240.0, "chunks": 2}
+    return load_settings(home=home, dsn=dsn, catalog=None, outcomes="", backlog="", **chosen)
 
 
 @dataclass
 class Deployment:
-    """What the test holds in hand."""
+    """What the tests hold in hand."""
 
     airflow: LocalAirflow
     settings: Settings
@@ -97,14 +81,31 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def wanted_and_home(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Path]:
-    """The undisturbed results of the seven nights, and a home where they are still to come."""
-    undisturbed = lay_out(tmp_path_factory.mktemp("undisturbed"))
-    for step in (retrain, allocate):
-        step(DAY_BEFORE, undisturbed, run_key="day before")
-    wanted = by_hand(undisturbed, NIGHTS)
-    database.engine(undisturbed).dispose()
-    return wanted, lay_out(tmp_path_factory.mktemp("celery")).home
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home in which everything is known that the seven nights are planned with, and no night is planned."""
+    settings = settings_of(tmp_path_factory.mktemp("learnt"))
+    prepare.init_db(settings)
+    prepare.make_workload(settings.home, LAST, settings, SIZE)
+    for night in NIGHTS:
+        (only,) = list_partition(settings.backlog_root, night)
+        file = Path(settings.backlog_root) / f"dt={night}" / only.name
+        write_partition(settings.backlog_root, night, pq.read_table(file, partitioning=None), parts=FILES)
+    for night in (NIGHTS[0] - timedelta(days=1), *NIGHTS):
+        for step in (retrain, allocate):
+            step(night, settings, run_key="world")
+    return settings
+
+
+@pytest.fixture(scope="module")
+def wanted(learnt: Settings, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """The seven nights by hand, one after another, in SQLite."""
+    database.engine(learnt).dispose()
+    home = tmp_path_factory.mktemp("by-hand") / "home"
+    shutil.copytree(learnt.home, home)
+    settings = settings_of(home)
+    for night in NIGHTS:
+        route.route(night, settings, run_key="by hand")
+    return current(settings)
 
 
 def environment(env_file: Path, postgres: OwnPostgres, redis_port: int) -> dict[str, str]:
@@ -145,24 +146,20 @@ def worker(name: str, home: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def deployed(wanted_and_home: tuple[Results, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    wanted, home = wanted_and_home
+def deployed(learnt: Settings, wanted: Results, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """All of it, up and healthy; nothing is left after the module."""
     env_file = tmp_path_factory.mktemp("env") / ".env"
-    deployment.make_env(env_file, executor="celery", data=home)
+    deployment.make_env(env_file, executor="celery", data=learnt.home)
     password = dotenv_values(env_file)["REDIS_PASSWORD"] or ""
     with own_postgres() as postgres, redis(password) as port:
         for name in ("airflow", "nightshift"):
             postgres.execute(f"CREATE ROLE {name} LOGIN SUPERUSER", f"CREATE DATABASE {name} OWNER {name}")
         told = environment(env_file, postgres, port)
-        settings = load_settings(
-            home=home, dsn=told["NIGHTSHIFT_DSN"], catalog=None, outcomes="", backlog="",
-            budget_usd=0.01, batch_minutes=240.0, chunks=2,
-        )  # fmt: skip
+        settings = settings_of(learnt.home, told["NIGHTSHIFT_DSN"])
         prepare.init_db(settings)
-        for step in (retrain, allocate):
-            step(DAY_BEFORE, settings, run_key="day before")
-        parts = {**COMPONENTS, "one": worker("one", home), "two": worker("two", home)}
-        with local_airflow(home, extra=told, components=parts) as airflow:
+        copy_rows(learnt, settings)
+        parts = {**COMPONENTS, "one": worker("one", learnt.home), "two": worker("two", learnt.home)}
+        with local_airflow(learnt.home, extra=told, components=parts) as airflow:
             yield Deployment(airflow, settings, wanted)
         database.engine(settings).dispose()
 
@@ -197,93 +194,89 @@ def kill_a_worker_that_writes(here: Deployment) -> str:
     def writing_somewhere() -> str | None:
         if not copying(here.settings):
             return None
-        for run in here.airflow.runs("route_backlog"):
-            for task in here.airflow.tasks("route_backlog", run["dag_run_id"]):
-                if task.task_id == "write" and task.state == "running" and (found := worker_of(here.airflow, task)):
-                    return found
-        return None
+        tasks = [task for run in here.airflow.runs(DAG) for task in here.airflow.tasks(DAG, run["dag_run_id"])]
+        writes = [task for task in tasks if task.task_id == "write" and task.state == "running"]
+        return next((name for name in (worker_of(here.airflow, task) for task in writes) if name), None)
 
-    wait_for(lambda: copying_soon(here))
+    wait_for(lambda: statuses(here.settings).get("current"))
     with assignments_held(here.settings):
         victim: str = wait_for(writing_somewhere)
         here.airflow.kill(victim)
     return victim
 
 
-def copying_soon(here: Deployment) -> bool:
-    """Whether a night is solved, so that its chunks are written next; two nights are through already."""
-    with reading(here.settings) as connection:
-        statuses = [row.status for row in connection.execute(text("SELECT status FROM routing_runs"))]
-    return statuses.count("current") >= 1
+def statuses(settings: Settings) -> dict[str, int]:
+    with reading(settings) as connection:
+        rows = connection.execute(text("SELECT status, count(*) FROM routing_runs GROUP BY status")).all()
+    return {row[0]: row[1] for row in rows}
 
 
-def backfill(airflow: LocalAirflow, dag_id: str, *options: str) -> None:
-    dates = ("--from-date", str(NIGHTS[0]), "--to-date", str(LAST))
-    done = airflow.command("backfill", "create", "--dag-id", dag_id, *dates, *options)
-    assert done.returncode == 0, done.stderr
-
-
-def ended(airflow: LocalAirflow, dag_id: str) -> list[dict[str, Any]] | None:
-    """The runs of a DAG's backfill once none goes on."""
-    runs = [run for run in airflow.runs(dag_id) if run["run_type"] == "backfill"]
+def ended(airflow: LocalAirflow) -> list[dict[str, Any]] | None:
+    """The runs of the backfill once none goes on."""
+    runs = airflow.runs(DAG)
     over = len(runs) == len(NIGHTS) and all(run["state"] in {"success", "failed"} for run in runs)
     return runs if over else None
 
 
 def test_seven_nights_over_two_workers_of_which_one_is_killed_end_as_undisturbed(deployed: Deployment):
     airflow = deployed.airflow
-    for dag_id in DAGS:
-        backfill(airflow, dag_id, *(() if dag_id == "route_backlog" else ("--max-active-runs", "1")))
-        airflow.pause(dag_id, paused=False)
+    dates = ("--from-date", str(NIGHTS[0]), "--to-date", str(LAST))
+    done = airflow.command("backfill", "create", "--dag-id", DAG, *dates)
+    assert done.returncode == 0, done.stderr
+    airflow.pause(DAG, paused=False)
     victim = kill_a_worker_that_writes(deployed)
-    for dag_id in DAGS:
-        for run in wait_for(lambda dag_id=dag_id: ended(airflow, dag_id), pause=2.0):
-            failed = [task for task in airflow.tasks(dag_id, run["dag_run_id"]) if task.state == "failed"]
-            logs = [airflow.log_tail(dag_id, run["dag_run_id"], task) for task in failed]
-            assert run["state"] == "success", "\n".join(logs)
+    for run in wait_for(lambda: ended(airflow), pause=2.0):
+        failed = [task for task in airflow.tasks(DAG, run["dag_run_id"]) if task.state == "failed"]
+        logs = [airflow.log_tail(DAG, run["dag_run_id"], task) for task in failed]
+        assert run["state"] == "success", "\n".join(logs)
     assert airflow.components[victim].poll() is not None
-    retried = [task for task in all_tasks(airflow) if task["try_number"] > 1]
-    assert "write" in {task["task_id"] for task in retried}
+    assert "write" in {task["task_id"] for task in all_tasks(airflow) if task["try_number"] > 1}
     assert differences(current(deployed.settings), deployed.wanted) == []
-    with reading(deployed.settings) as connection:
-        statuses = connection.execute(text("SELECT status, count(*) FROM routing_runs GROUP BY status")).all()
-    assert statuses == [("current", len(NIGHTS))]
-
-
-def all_tasks(airflow: LocalAirflow) -> list[dict[str, Any]]:
-    """Every task of the routed nights, with its times."""
-    found = []
-    for run in airflow.runs("route_backlog"):
-        path = f"/api/v2/dags/route_backlog/dagRuns/{run['dag_run_id'].replace('+', '%2B')}/taskInstances?limit=100"
-        found += airflow.request("GET", path)["task_instances"]
-    return found
+    assert statuses(deployed.settings) == {"current": len(NIGHTS)}
 
 
 def test_what_a_chunk_costs_beside_its_work_is_reported(deployed: Deployment):
-    """Depends on the test before: it looks at the tasks that have run."""
-    tasks = [t for t in all_tasks(deployed.airflow) if t["try_number"] == 1 and t["state"] == "success"]
-    lines = []
-    for name in ("estimate", "write"):
-        mapped = [task for task in tasks if task["task_id"] == name]
-        assert mapped
-        waited = [_seconds(task["queued_when"], task["start_date"]) for task in mapped]
-        ran = [_seconds(task["start_date"], task["end_date"]) for task in mapped]
-        work = _work(deployed.airflow, mapped) if name == "estimate" else None
-        lines.append((name, len(mapped), median(waited), median(ran), work))
-    print(
-        "\n".join(f"| {n} | {c} | {w:.2f} | {r:.2f} | {k if k is None else round(k, 2)} |" for n, c, w, r, k in lines)
-    )
+    """Looks at the tasks that the test before has run; with ``NIGHTSHIFT_KEEP`` the table replaces the kept one."""
+    tasks = [task for task in all_tasks(deployed.airflow) if (task["state"], task["try_number"]) == ("success", 1)]
+    rows = [chunk_row(deployed.airflow, name, tasks) for name in ("estimate", "write")]
+    assert all(row.count(" | ") == HEAD.splitlines()[0].count(" | ") for row in rows)
+    table = HEAD + "\n".join(rows) + "\n"
+    print(table)
+    if os.environ.get("NIGHTSHIFT_KEEP"):
+        TABLE.write_text(TABLE.read_text().partition("| mapped task")[0] + table)
 
 
-def _work(airflow: LocalAirflow, tasks: list[dict[str, Any]]) -> float:
-    """Median of what the step itself took, as it says."""
-    said = []
-    for task in tasks:
-        run = task["dag_run_id"].replace("+", "%2B")
-        path = f"/api/v2/dags/route_backlog/dagRuns/{run}/taskInstances/estimate/xcomEntries/return_value"
-        value = airflow.request("GET", f"{path}?map_index={task['map_index']}&deserialize=true")["value"]
-        said.append(float(value["seconds"]))
-    return median(said)
+HEAD = """\
+| mapped task | chunks | waits in the queue, s | of its time in the worker, s | the step itself, s | overhead, s |
+|---|---|---|---|---|---|
+"""
+
+
+def chunk_row(airflow: LocalAirflow, name: str, tasks: list[dict[str, Any]]) -> str:
+    """Medians over the chunks: queued to started, started to ended, and what the step says it took."""
+    mapped = [task for task in tasks if task["task_id"] == name]
+    waited = median(_seconds(task["queued_when"], task["start_date"]) for task in mapped)
+    ran = median(_seconds(task["start_date"], task["end_date"]) for task in mapped)
+    work = median(_work(airflow, task) for task in mapped)
+    return f"| {name} | {len(mapped)} | {waited:.1f} | {ran:.1f} | {work:.1f} | {waited + ran - work:.1f} |"
+
+
+def all_tasks(airflow: LocalAirflow) -> list[dict[str, Any]]:
+    """Every task of the nights, with its times."""
+    found = []
+    for run in airflow.runs(DAG):
+        found += airflow.request("GET", f"{_path(run)}/taskInstances?limit=100")["task_instances"]
+    return found
+
+
+def _path(run: dict[str, Any]) -> str:
+    return f"/api/v2/dags/{DAG}/dagRuns/{quote(run['dag_run_id'], safe='')}"
+
+
+def _work(airflow: LocalAirflow, task: dict[str, Any]) -> float:
+    path = f"{_path(task)}/taskInstances/{task['task_id']}/xcomEntries/return_value"
+    value = airflow.request("GET", f"{path}?map_index={task['map_index']}&deserialize=true")["value"]
+    return float(value["seconds"])
 
 
 def _seconds(start: str, end: str) -> float:

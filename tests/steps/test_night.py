@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -44,3 +45,22 @@ def test_an_interval_in_another_zone_is_read_in_utc():
 def test_anything_but_a_plain_day_is_refused_with_what_was_seen(text):
     with pytest.raises(DateError, match="YYYY-MM-DD"):
         parse_dt(text)
+
+
+CHANGES = {
+    "America/New_York": (date(2026, 3, 8), date(2026, 11, 1)),
+    "Europe/Berlin": (date(2026, 3, 29), date(2026, 10, 25)),
+    "Australia/Lord_Howe": (date(2026, 4, 5), date(2026, 10, 4)),
+}
+
+
+@pytest.mark.parametrize("zone", CHANGES)
+def test_days_on_which_clocks_change_are_days_like_others(zone: str):
+    """An interval's start is an instant; its day in UTC is the night, however it is written, and none is left out."""
+    for changes in CHANGES[zone]:
+        days = [changes + timedelta(days=k) for k in (-1, 0, 1)]
+        for day in days:
+            midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+            assert resolve_dt(None, "scheduled", midnight.astimezone(ZoneInfo(zone)), dag_id="d") == day
+        last = datetime(changes.year, changes.month, changes.day, 23, 59, 59, tzinfo=UTC)
+        assert resolve_dt(None, "backfill", last.astimezone(ZoneInfo(zone)), dag_id="d") == changes
