@@ -15,7 +15,7 @@ from routing_core.cli import app
 from routing_core.errors import DateError, MissingPredictorError, SchemaError, SettingsError
 
 COMMANDS = ["init-db", "make-workload", "import-routerbench", "retrain", "allocate", "route", "status", "seal", "demo"]
-COMMANDS += ["export", "hold", "rollback", "diff"]
+COMMANDS += ["export", "hold", "rollback", "replan", "diff"]
 BENCHES = ["night", "solver", "predict", "allocate", "churn"]
 
 

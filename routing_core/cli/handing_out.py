@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from routing_core.cli.app import app
-from routing_core.cli.output import Dt, Json, lines, ready_settings, show
+from routing_core.cli.output import Dt, Json, lines, ready_settings, run_key, show
+from routing_core.errors import SettingsError
 
 
 @app.command()
@@ -52,6 +53,25 @@ def rollback(dt: Dt, as_json: Json = False) -> None:
 
 
 @app.command()
+def replan(
+    dt: Dt,
+    withdraw: Annotated[list[str] | None, typer.Option(metavar="MODEL", help="A model that takes no more.")] = None,
+    lose: Annotated[list[str] | None, typer.Option(metavar="MODEL=N", help="Instances a model has lost.")] = None,
+    after_batch: Annotated[int, typer.Option(min=0, help="Last batch of the night that was sent.")] = 0,
+    sent: Annotated[
+        list[Path] | None,
+        typer.Option(help="File of the queries that were sent: an exported file, Parquet, or one query_id a line."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Plan what has not been sent anew, with what is left of budget, models and batches; what was sent is kept."""
+    from routing_core.steps import replan as step
+
+    change = step.Change(tuple(withdraw or ()), _counts(lose or []), after_batch, tuple(sent or ()))
+    show(as_json, step.replan(dt, ready_settings(), change, run_key=run_key()), lines)
+
+
+@app.command()
 def diff(
     run_a: Annotated[int, typer.Argument(metavar="RUN", help="Number of a run.")],
     run_b: Annotated[int, typer.Argument(metavar="RUN", help="Number of another run of the same night.")],
@@ -61,6 +81,17 @@ def diff(
     from routing_core.steps import compare
 
     show(as_json, compare.diff(run_a, run_b, ready_settings()), _compared)
+
+
+def _counts(pairs: list[str]) -> dict[str, int]:
+    """``MODEL=N`` as a mapping; a model named twice loses both."""
+    counts: dict[str, int] = {}
+    for pair in pairs:
+        model, _, count = pair.rpartition("=")
+        if not model or not count.isdecimal():
+            raise SettingsError(f"lose must be MODEL=N with a whole number N, got {pair!r}")
+        counts[model] = counts.get(model, 0) + int(count)
+    return counts
 
 
 def _exported(result: dict[str, Any]) -> str:

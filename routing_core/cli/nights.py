@@ -8,6 +8,7 @@ import typer
 
 from routing_core.cli.app import app
 from routing_core.cli.output import Dt, Json, lines, ready_settings, run_key, show
+from routing_core.errors import SettingsError
 
 Policy = Literal["as_of", "latest"]
 
@@ -41,9 +42,16 @@ def route(
     predictor_policy: Annotated[Policy, typer.Option(help="Which predictor.")] = "as_of",
     allocation_policy: Annotated[Policy, typer.Option(help="Which allocation.")] = "as_of",
     carry_over: Annotated[
-        Literal["chained", "none"], typer.Option(help="Take up what the night before deferred, or not.")
-    ] = "none",
+        Literal["chained", "none", "as_before"],
+        typer.Option(help="Take up what nights before deferred, or not; as_before does as the date's current plan."),
+    ] = "as_before",
     replan: Annotated[bool, typer.Option(help="Replace the plan even if it was handed out.")] = False,
+    as_it_was: Annotated[
+        bool, typer.Option("--as-it-was", help="A shadow, planned with what the current run was planned with.")
+    ] = False,
+    todays_policy: Annotated[
+        bool, typer.Option("--todays-policy", help="A shadow, planned with today's settings, predictor and allocation.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="Do everything but publish.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -51,6 +59,8 @@ def route(
     from routing_core.steps.route import RouteOptions
     from routing_core.steps.route import route as step
 
+    if as_it_was and todays_policy:
+        raise SettingsError("a night is planned again either --as-it-was or with --todays-policy, not both")
     options = RouteOptions(
         budget_usd=budget,
         robust_level=robust_level,
@@ -59,6 +69,7 @@ def route(
         allocation_policy=allocation_policy,
         carry_over=carry_over,
         replan=replan,
+        beside="as_it_was" if as_it_was else "todays_policy" if todays_policy else None,
         dry_run=dry_run,
     )
     show(as_json, step(dt, ready_settings(), run_key=run_key(), options=options), lines)

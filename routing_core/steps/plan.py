@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,15 +90,11 @@ def make(
     SolverError
         If the solution does not survive verification.
     """
-    capacity = tuple(
-        capacity_per_batch(model, fleet.instances.get(model.name, 0), settings.batch_minutes) for model in catalog
-    )
-    margin = max(1.0, margin_of(len(night)))
-    sizes = np.bincount(night.team[night.team >= 0], minlength=len(settings.team_budgets_usd))
-    team_margin = np.array([max(1.0, margin_of(int(size))) for size in sizes])
+    empty = make_empty(night, catalog, fleet, settings, margin_of)
     if not len(night):
-        return Plan(None, None, capacity, margin, team_margin)
-    problem = _problem(night, capacity, settings, margin, team_margin)
+        return empty
+    teams = team_budgets(settings) / empty.team_margin
+    problem = pose(night, empty.capacity, settings.budget_usd / empty.margin, teams, settings.batches)
     parameters = Parameters(gap=settings.gap, seed=settings.seed)
     if settings.batching == "arrival":
         arrival = solve_arrival(problem, _arrival_batches(night, settings.batches), parameters)
@@ -106,7 +102,59 @@ def make(
     else:
         solution = solve(problem, parameters)
     verify(problem, solution).raise_if_broken()
-    return Plan(problem, solution, capacity, margin, team_margin)
+    return replace(empty, problem=problem, solution=solution)
+
+
+def make_empty(
+    night: Gathered, catalog: Catalog, fleet: Allocation, settings: Settings, margin_of: Callable[[int], float]
+) -> Plan:
+    """The limits of a night before anything is decided; arguments as for :func:`make`."""
+    capacity = tuple(
+        capacity_per_batch(model, fleet.instances.get(model.name, 0), settings.batch_minutes) for model in catalog
+    )
+    sizes = np.bincount(night.team[night.team >= 0], minlength=len(settings.team_budgets_usd))
+    team_margin = np.array([max(1.0, margin_of(int(size))) for size in sizes])
+    return Plan(None, None, capacity, max(1.0, margin_of(len(night))), team_margin)
+
+
+def team_budgets(settings: Settings) -> NDArray[np.float64]:
+    """Budgets of the teams that have one of their own, by name, USD."""
+    return np.array([settings.team_budgets_usd[team] for team in sorted(settings.team_budgets_usd)])
+
+
+def pose(
+    night: Gathered,
+    capacity: tuple[int | None, ...],
+    budget: float,
+    team_budget: NDArray[np.float64],
+    batches: int,
+) -> Problem:
+    """The problem of a night.
+
+    Parameters
+    ----------
+    night : Gathered
+        Of at least one query.
+    capacity : tuple of (int or None), one per model
+        Queries it takes in a batch; None is no limit.
+    budget : float, USD
+    team_budget : ndarray of float64, shape (n_teams,), USD
+        Of the teams that ``night.team`` counts.
+    batches : int
+    """
+    has_teams = bool(len(team_budget))
+    return Problem(
+        quality=night.lower_quality,
+        cost=night.cost_usd,
+        penalty=night.penalty,
+        budget=budget,
+        capacity=np.array([UNLIMITED if slots is None else slots for slots in capacity], dtype=np.int64),
+        batches=batches,
+        eligible=None if night.eligible.all() else night.eligible,
+        team=night.team if has_teams else None,
+        team_budget=team_budget if has_teams else None,
+        last_batch=None if (night.last_batch == batches).all() else night.last_batch,
+    )
 
 
 def explain(
@@ -123,16 +171,9 @@ def explain(
     if plan.problem is None or plan.solution is None:
         return _nothing(plan, catalog, fleet, settings, prices)
     problem, solution = plan.problem, plan.solution
-    served = np.flatnonzero(solution.model != DEFERRED)
-    model = solution.model[served]
-    spend = night.cost_usd[served, model].astype(np.float64)
-    by_model = np.bincount(model, spend, minlength=len(catalog)).astype(np.float64)
     second, regret = runner_up(problem, solution)
     figures = {
-        "assigned": len(served),
-        "deferred": len(night) - len(served),
-        "planned_spend_usd": float(spend.sum()),
-        "expected_quality": float(night.mean_quality[served, model].mean(dtype=np.float64)) if len(served) else None,
+        **served_figures(night, solution.model),
         "objective": solution.objective,
         "bound": solution.bound,
         "gap": solution.gap,
@@ -149,36 +190,46 @@ def explain(
         "cause": _cause_codes(problem, solution),
     }
     tables = {
-        "run_models": _model_rows(plan, catalog, fleet, prices, solution.load, by_model),
-        "run_teams": _team_rows(plan, settings, night.team[served], spend),
-        "batches": _batch_rows(catalog, solution, served, spend),
+        **served_tables(plan, night, solution.model, solution.batch, catalog, fleet, settings, prices),
         "shadow_prices": _price_rows(problem, solution, catalog, settings),
         "receipts": _receipt_rows(problem, solution, night, catalog),
     }
     return Explained(decided, figures, tables)
 
 
-def _problem(
+def served_figures(night: Gathered, model: NDArray[np.int16]) -> dict[str, Any]:
+    """What is served of a night, what it is expected to cost and be worth: columns of ``routing_runs``."""
+    served = np.flatnonzero(model != DEFERRED)
+    quality = night.mean_quality[served, model[served]]
+    return {
+        "assigned": len(served),
+        "deferred": len(night) - len(served),
+        "planned_spend_usd": float(night.cost_usd[served, model[served]].sum(dtype=np.float64)),
+        "expected_quality": float(quality.mean(dtype=np.float64)) if len(served) else None,
+    }
+
+
+def served_tables(
+    plan: Plan,
     night: Gathered,
-    capacity: tuple[int | None, ...],
+    model: NDArray[np.int16],
+    batch: NDArray[np.int32],
+    catalog: Catalog,
+    fleet: Allocation,
     settings: Settings,
-    margin: float,
-    team_margin: NDArray[np.float64],
-) -> Problem:
-    teams = sorted(settings.team_budgets_usd)
-    budgets = np.array([settings.team_budgets_usd[team] for team in teams]) / team_margin
-    return Problem(
-        quality=night.lower_quality,
-        cost=night.cost_usd,
-        penalty=night.penalty,
-        budget=settings.budget_usd / margin,
-        capacity=np.array([UNLIMITED if slots is None else slots for slots in capacity], dtype=np.int64),
-        batches=settings.batches,
-        eligible=None if night.eligible.all() else night.eligible,
-        team=night.team if teams else None,
-        team_budget=budgets if teams else None,
-        last_batch=None if (night.last_batch == settings.batches).all() else night.last_batch,
-    )
+    prices: NDArray[np.float64],
+) -> dict[str, list[dict[str, Any]]]:
+    """What each model, team and batch got of a night: rows of run_models, run_teams and batches."""
+    served = np.flatnonzero(model != DEFERRED)
+    chosen = model[served]
+    spend = night.cost_usd[served, chosen].astype(np.float64)
+    load = np.bincount(chosen, minlength=len(catalog))
+    usd = np.bincount(chosen, spend, minlength=len(catalog)).astype(np.float64)
+    return {
+        "run_models": _model_rows(plan, catalog, fleet, prices, load, usd),
+        "run_teams": _team_rows(plan, settings, night.team[served], spend),
+        "batches": _batch_rows(catalog, chosen, batch[served], spend),
+    }
 
 
 def _arrival_batches(night: Gathered, batches: int) -> NDArray[np.int32]:
@@ -240,9 +291,9 @@ def _team_rows(
 
 
 def _batch_rows(
-    catalog: Catalog, solution: Solution, served: NDArray[np.int64], spend: NDArray[np.float64]
+    catalog: Catalog, model: NDArray[np.int16], batch: NDArray[np.int32], spend: NDArray[np.float64]
 ) -> list[dict[str, Any]]:
-    cell = solution.batch[served].astype(np.int64) * len(catalog) + solution.model[served]
+    cell = batch.astype(np.int64) * len(catalog) + model
     counts, usd = np.bincount(cell), np.bincount(cell, spend)
     return [
         {

@@ -5,28 +5,32 @@ Each function is one task: it takes ids and returns ids and counts, and can be r
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
-from routing_core import __version__
 from routing_core.errors import ChecksFailedError, SettingsError
-from routing_core.settings import Settings, execution_date
-from routing_core.steps import plan
+from routing_core.settings import Settings
+from routing_core.steps import plan, rest
 from routing_core.steps.estimate import estimate
+from routing_core.steps.opening import Means, as_it_was, as_opened, whole_plan, with_todays_policy
 from routing_core.store import (
     allocations,
+    carry,
     catalogs,
     checks,
     decisions,
     files,
     inputs,
+    kept,
     predictors,
     results,
     runs,
@@ -34,10 +38,8 @@ from routing_core.store import (
 )
 from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading, writing
-from routing_core.store.gather import gather, read_part, scatter
-from routing_core.store.shards import read_shard, write_shard
-
-_PLACES = frozenset({"home", "dsn", "catalog", "outcomes", "backlog"})
+from routing_core.store.gather import Gathered, gather, read_part, scatter
+from routing_core.store.shards import read_directory, read_shard, write_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,13 @@ class RouteOptions:
         In (0, 1).
     batching : {"planned", "arrival"} or None
     predictor_policy, allocation_policy : {"as_of", "latest"}
-    carry_over : {"chained", "none"}
-        Whether to take up what the night before deferred.
+    carry_over : {"chained", "none", "as_before"}
+        Whether to take up what nights before deferred; ``as_before`` does as the current plan of the date did.
     replan : bool
         Replace a sealed run.
+    beside : {"as_it_was", "todays_policy"} or None
+        Plan the input of the current run again as a shadow: with what it was planned with, or with what is in force
+        today. Policies and carry-over are then not asked.
     dry_run : bool
         Stop before publishing.
     degraded : tuple of str
@@ -66,8 +71,9 @@ class RouteOptions:
     batching: Literal["planned", "arrival"] | None = None
     predictor_policy: Literal["as_of", "latest"] = "as_of"
     allocation_policy: Literal["as_of", "latest"] = "as_of"
-    carry_over: Literal["chained", "none"] = "none"
+    carry_over: Literal["chained", "none", "as_before"] = "none"
     replan: bool = False
+    beside: Literal["as_it_was", "todays_policy"] | None = None
     dry_run: bool = False
     degraded: tuple[str, ...] = ()
 
@@ -103,37 +109,48 @@ def open_run(
         If there is none that will do, with the command that makes one.
     StaleAttemptError
         If a newer attempt has opened it.
+    NotFoundError
+        If there is no current run to plan beside.
     """
-    asked = options.apply(settings)
-    catalog = read_catalog(asked.catalog_file)
-    catalog.prices_on(execution_date(dt))
-    catalogs.keep(catalog, settings.catalogs_root)
     with writing(settings) as connection:
-        predictor = versions.choose_predictor(connection, dt, options.predictor_policy)
-        allocation = allocations.choose_allocation(
-            connection, dt, options.allocation_policy, accept_last="allocation" in options.degraded
-        )
-        before = None
-        if options.carry_over == "chained":
-            before = runs.take_up_from(connection, dt, asked.carry_over_days)
-        values = {
-            "execution_date": execution_date(dt),
-            "replan": options.replan,
-            "dry_run": options.dry_run,
-            "degraded": ",".join(options.degraded),
-            "code_version": __version__,
-            "settings": asked.public(),
-            "options": asdict(options),
-            "seed": asked.seed,
-            "batching": asked.batching,
-            "batches": asked.batches,
-            "catalog_hash": catalog.content_hash,
-            "predictor_id": predictor.predictor_id,
-            "allocation_id": allocation.allocation_id,
-            "carried_from_run_id": before.run_id if before else None,
-            "budget_usd": asked.budget_usd,
-        }
-        return runs.open_run(connection, dt, run_key, values, attempt)
+        means = _means(connection, dt, settings, options)
+        columns = means.columns(dt, asdict(options))
+        chosen = {"replan": options.replan, "dry_run": options.dry_run, "shadow": options.beside is not None}
+        return runs.open_run(connection, dt, run_key, columns | chosen, attempt, sources=means.sources)
+
+
+def _means(connection: Connection, dt: date, settings: Settings, options: RouteOptions) -> Means:
+    if options.beside is not None:
+        run = whole_plan(connection, dt)
+        if options.beside == "as_it_was":
+            means = as_it_was(run, settings)
+        else:
+            means = with_todays_policy(connection, run, settings, read_catalog(settings.catalog_file))
+        return replace(means, settings=options.apply(means.settings))
+    asked = options.apply(settings)
+    before, sources = None, []
+    if _is_chained(connection, dt, options):
+        before = runs.take_up_from(connection, dt, asked.carry_over_days)
+        sources = carry.find_sources(connection, dt, asked.carry_over_days)
+    predictor = versions.choose_predictor(connection, dt, options.predictor_policy)
+    accept_last = "allocation" in options.degraded
+    allocation = allocations.choose_allocation(connection, dt, options.allocation_policy, accept_last=accept_last)
+    return Means(
+        settings=asked,
+        catalog=read_catalog(asked.catalog_file),
+        predictor_id=predictor.predictor_id,
+        allocation_id=allocation.allocation_id,
+        carried_from_run_id=before.run_id if before else None,
+        degraded=",".join(options.degraded),
+        sources=tuple(sources),
+    )
+
+
+def _is_chained(connection: Connection, dt: date, options: RouteOptions) -> bool:
+    if options.carry_over != "as_before":
+        return options.carry_over == "chained"
+    reigning = runs.current_run(connection, dt)
+    return reigning is not None and reigning.carried_from_run_id is not None
 
 
 def list_chunks(run_id: int, settings: Settings) -> list[int]:
@@ -151,12 +168,16 @@ def list_chunks(run_id: int, settings: Settings) -> list[int]:
     """
     with reading(settings) as connection:
         run = runs.get_run(connection, run_id)
-        waiting = inputs.carried_files(connection, run.carried_from_run_id)
+    if run.base_run_id is not None:
+        return _list_again(run, settings)
+    with reading(settings) as connection:
+        waiting = carry.carried_files(connection, run.run_id)
     backlog = [inputs.Input("backlog", run.dt, file) for file in files.list_partition(settings.backlog_root, run.dt)]
     carried = inputs.list_carried(settings.backlog_root, waiting)
-    chunks = inputs.deal(carried, 1) + inputs.deal(backlog, _as_opened(run, settings).chunks)
+    chunks = inputs.deal(carried, 1) + inputs.deal(backlog, as_opened(run, settings).chunks)
     with writing(settings) as connection:
         runs.record_inputs(connection, run_id, [one.row() for one in backlog + carried])
+        carry.count_taken(connection, run_id)
         runs.record_chunks(connection, run_id, [inputs.chunk_row(k, chunk) for k, chunk in enumerate(chunks)])
         runs.update_run(
             connection,
@@ -164,6 +185,19 @@ def list_chunks(run_id: int, settings: Settings) -> list[int]:
             backlog_rows=sum(one.rows for one in backlog),
             carried_rows=sum(one.rows for one in carried),
         )
+    return list(range(len(chunks)))
+
+
+def _list_again(run: Row[Any], settings: Settings) -> list[int]:
+    """The files of the run whose input is planned again, dealt as they were; each is proven when it is read."""
+    with writing(settings) as connection:
+        base = runs.get_run(connection, run.base_run_id)
+        chunks = runs.chunk_rows(connection, base.run_id)
+        runs.record_inputs(connection, run.run_id, inputs.input_rows(connection, base.run_id))
+        carry.copy_sources(connection, run.run_id, base.run_id)
+        dealt = [{"chunk": row.chunk, "source": row.source, "partitions": row.partitions} for row in chunks]
+        runs.record_chunks(connection, run.run_id, dealt)
+        runs.update_run(connection, run.run_id, backlog_rows=base.backlog_rows, carried_rows=base.carried_rows)
     return list(range(len(chunks)))
 
 
@@ -188,9 +222,13 @@ def estimate_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int)
         runs.claim_estimate(connection, run_id, chunk, attempt)
         listed = inputs.of_chunk(connection, run_id, chunk, settings.backlog_root)
         content_hash = versions.get_version(connection, run.predictor_id).content_hash
-    asked = _as_opened(run, settings)
+    asked = as_opened(run, settings)
+    if known := _known_shard(run, chunk, asked):
+        with writing(settings) as connection:
+            runs.mark_estimated(connection, run_id, chunk, attempt, known)
+        return {"chunk": chunk, "queries": None, "rejected": None, "seconds": 0.0}
     predictor = predictors.load_cached(asked.predictors_root, content_hash)
-    read = inputs.read_chunk(settings, listed, run.carried_from_run_id, predictor.embedding_size)
+    read = inputs.read_chunk(settings, listed, run_id, predictor.embedding_size)
     shard = estimate(run, asked, catalogs.of_run(run, asked), read, predictor)
     name = f"estimates/chunk-{chunk:05d}-attempt-{attempt:03d}"
     write_shard(asked.run_directory(run_id) / name, shard)
@@ -198,6 +236,16 @@ def estimate_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int)
         runs.mark_estimated(connection, run_id, chunk, attempt, name)
     seconds = round(time.monotonic() - started, 3)
     return {"chunk": chunk, "queries": len(shard), "rejected": len(shard.rejected), "seconds": seconds}
+
+
+def _known_shard(run: Row[Any], chunk: int, settings: Settings) -> str | None:
+    """Where the run whose rest is planned has the chunk's estimates, seen from here; None if it has them no more."""
+    if run.sent_through_batch is None:
+        return None
+    with reading(settings) as connection:
+        name = runs.chunk_rows(connection, run.base_run_id)[chunk].estimate_shard
+    shard = settings.run_directory(run.base_run_id) / name
+    return os.path.relpath(shard, settings.run_directory(run.run_id)) if shard.exists() else None
 
 
 def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[str, Any]:
@@ -222,17 +270,25 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
         shards = [row.estimate_shard for row in runs.chunk_rows(connection, run_id)]
         content_hash = versions.get_version(connection, run.predictor_id).content_hash
         fleet = allocations.get_allocation(connection, run.allocation_id)
-    asked = _as_opened(run, settings)
+    asked = as_opened(run, settings)
     catalog = catalogs.of_run(run, asked)
     directory = asked.run_directory(run_id)
     predictor = predictors.load_cached(asked.predictors_root, content_hash)
     with clock.stage("gather"):
         night = gather([directory / name for name in shards], len(catalog), sorted(asked.team_budgets_usd))
-    with clock.stage("solve"):
-        margin_of = partial(predictor.cost_margin.factor, probability=asked.overspend_probability)
-        made = plan.make(night, catalog, fleet, asked, margin_of)
-    with clock.stage("explain"):
-        explained = plan.explain(made, night, catalog, fleet, asked, catalog.prices_on(run.execution_date))
+    margin_of = partial(predictor.cost_margin.factor, probability=asked.overspend_probability)
+    prices = catalog.prices_on(run.execution_date)
+    if run.sent_through_batch is None:
+        with clock.stage("solve"):
+            made = plan.make(night, catalog, fleet, asked, margin_of)
+        with clock.stage("explain"):
+            explained = plan.explain(made, night, catalog, fleet, asked, prices)
+    else:
+        with clock.stage("solve"):
+            stays = _kept(directory, shards, night, catalog.names)
+            loss = rest.Loss(frozenset(run.options["withdraw"]), run.options["lose"])
+            through = run.sent_through_batch
+            explained = rest.decide(night, stays, through, loss, catalog, fleet, asked, margin_of, prices)
     with clock.stage("scatter"):
         scatter(directory / _solution(attempt), night.places, explained.decided)
     robust = predictor.robust.chosen if asked.robust_level is None else predictor.robust_at(asked.robust_level)
@@ -248,6 +304,14 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
         )
         results.replace_night(connection, run_id, explained.tables)
     return {name: explained.figures[name] for name in ("objective", "bound", "gap", "solver_status")}
+
+
+def _kept(directory: Path, shards: Sequence[str], night: Gathered, models: tuple[str, ...]) -> kept.Kept:
+    """What stays of the run whose rest is planned, found again in the night."""
+    table = read_directory(directory / kept.DIRECTORY, ("kept",))["kept"]
+    return kept.in_night_order(
+        table, [read_shard(directory / name) for name in shards], night.places, len(night), models
+    )
 
 
 def write_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int) -> dict[str, Any]:
@@ -267,7 +331,7 @@ def write_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int) ->
     with reading(settings) as connection:
         run = runs.get_run(connection, run_id)
         name = runs.chunk_rows(connection, run_id)[chunk].estimate_shard
-    asked = _as_opened(run, settings)
+    asked = as_opened(run, settings)
     directory = asked.run_directory(run_id)
     models = catalogs.of_run(run, asked).names
     part = read_part(directory / _solution(run.solve_attempt), chunk, decisions.PARTS)
@@ -367,12 +431,6 @@ def finish(run_id: int, settings: Settings) -> dict[str, Any]:
 def _solution(attempt: int) -> str:
     """Name of the directory that an attempt's decisions are in, below the run's."""
     return f"solution-attempt-{attempt:03d}"
-
-
-def _as_opened(run: Row[Any], settings: Settings) -> Settings:
-    """The settings the run was opened with, wherever and whenever a retry goes on; only places are today's."""
-    decided = {name: value for name, value in run.settings.items() if name not in _PLACES}
-    return settings.model_copy(update=decided)
 
 
 class _Clock:

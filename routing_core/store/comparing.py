@@ -1,4 +1,4 @@
-"""Two runs of a night beside each other, in SQL."""
+"""Two runs of a night beside each other, in SQL: what the view ``run_changes`` says of all, for one pair and fast."""
 
 from __future__ import annotations
 
@@ -6,28 +6,66 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-_COUNTS = text("SELECT change, count(*) AS queries FROM run_changes WHERE run_a = :a AND run_b = :b GROUP BY change")
-_BY_MODEL = text(
-    "SELECT model, sum(in_a) AS assigned_a, sum(in_b) AS assigned_b, sum(in_a * in_b) AS kept, "
-    "sum(usd_a) AS planned_spend_a_usd, sum(usd_b) AS planned_spend_b_usd FROM ("
-    "SELECT model_a AS model, 1 AS in_a, CASE WHEN model_b = model_a THEN 1 ELSE 0 END AS in_b, cost_a_usd AS usd_a, "
-    "CASE WHEN model_b = model_a THEN cost_b_usd ELSE 0.0 END AS usd_b "
-    "FROM run_changes WHERE run_a = :a AND run_b = :b AND model_a IS NOT NULL "
-    "UNION ALL "
-    "SELECT model_b, 0, 1, 0.0, cost_b_usd "
-    "FROM run_changes WHERE run_a = :a AND run_b = :b AND model_b IS NOT NULL "
-    "AND (model_a IS NULL OR model_a <> model_b)) AS sides GROUP BY model ORDER BY model"
+_SIDE = """
+    SELECT query_id, '{side}' AS side, 'assigned' AS decision, model, cost_usd
+    FROM assignments WHERE run_id = :{side}
+    UNION ALL SELECT query_id, '{side}', 'deferred', NULL, 0.0 FROM deferred_queries WHERE run_id = :{side}
+    UNION ALL SELECT query_id, '{side}', 'rejected', NULL, 0.0 FROM rejected_queries
+    WHERE run_id = :{side} AND reason IN ('expired', 'no_eligible_model')
+"""
+_PAIRS = f"""
+    WITH pairs AS (
+        SELECT
+            max(CASE WHEN side = 'a' THEN decision END) AS decision_a,
+            max(CASE WHEN side = 'b' THEN decision END) AS decision_b,
+            max(CASE WHEN side = 'a' THEN model END) AS model_a,
+            max(CASE WHEN side = 'b' THEN model END) AS model_b,
+            max(CASE WHEN side = 'a' THEN cost_usd END) AS cost_a,
+            max(CASE WHEN side = 'b' THEN cost_usd END) AS cost_b
+        FROM ({_SIDE.format(side="a")} UNION ALL {_SIDE.format(side="b")}) AS sides
+        GROUP BY query_id
+    )
+"""  # noqa: S608 — fixed names
+_CHANGES = text(
+    f"{_PAIRS} SELECT decision_a, decision_b, CASE WHEN model_a = model_b THEN 1 ELSE 0 END AS is_same, "  # noqa: S608
+    "count(*) AS queries FROM pairs GROUP BY 1, 2, 3"
+)
+_MODELS = text(
+    f"{_PAIRS} SELECT model_a, model_b, count(*) AS queries, sum(cost_a) AS usd_a, sum(cost_b) AS usd_b "  # noqa: S608
+    "FROM pairs WHERE model_a IS NOT NULL OR model_b IS NOT NULL GROUP BY model_a, model_b"
 )
 
 
 def changes(connection: Connection, run_a: int, run_b: int) -> dict[str, int]:
     """Queries by what became of them from one run to the other."""
-    rows = connection.execute(_COUNTS, {"a": run_a, "b": run_b})
-    return {row.change: int(row.queries) for row in rows}
+    counts: dict[str, int] = {}
+    for row in connection.execute(_CHANGES, {"a": run_a, "b": run_b}):
+        change = _change(row.decision_a, row.decision_b, bool(row.is_same))
+        counts[change] = counts.get(change, 0) + int(row.queries)
+    return counts
 
 
 def by_model(connection: Connection, run_a: int, run_b: int) -> list[dict[str, Any]]:
     """For each model of either run: queries in one, in the other, in both, and what they are expected to cost."""
-    rows = connection.execute(_BY_MODEL, {"a": run_a, "b": run_b}).mappings()
-    whole = ("assigned_a", "assigned_b", "kept")
-    return [{name: int(row[name]) if name in whole else row[name] for name in row} for row in rows]
+    models: dict[str, dict[str, Any]] = {}
+
+    def of(model: str) -> dict[str, Any]:
+        nothing = {"assigned_a": 0, "assigned_b": 0, "kept": 0, "planned_spend_a_usd": 0.0, "planned_spend_b_usd": 0.0}
+        return models.setdefault(model, {"model": model, **nothing})
+
+    for row in connection.execute(_MODELS, {"a": run_a, "b": run_b}):
+        for side, model, usd in (("a", row.model_a, row.usd_a), ("b", row.model_b, row.usd_b)):
+            if model is not None:
+                of(model)[f"assigned_{side}"] += int(row.queries)
+                of(model)[f"planned_spend_{side}_usd"] += float(usd)
+        if row.model_a is not None and row.model_a == row.model_b:
+            of(row.model_a)["kept"] += int(row.queries)
+    return [models[name] for name in sorted(models)]
+
+
+def _change(before: str | None, after: str | None, is_same_model: bool) -> str:
+    if before is None or after is None:
+        return "only_in_b" if before is None else "only_in_a"
+    if before == after == "assigned":
+        return "same_model" if is_same_model else "other_model"
+    return f"still_{after}" if before == after else f"now_{after}"

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from routing_core.errors import RunStateError
-from routing_core.store import checks
+from routing_core.store import carry, checks
 from routing_core.store.tables import holds, routing_runs
 
 
@@ -28,11 +28,23 @@ def refuse_unready(connection: Connection, run: Row[Any]) -> None:
             remedy=f"routing hold --dt {run.dt} --release",
         )
     _refuse_outdated(connection, run)
+    refuse_sent_twice(connection, run)
+
+
+def refuse_sent_twice(connection: Connection, run: Row[Any]) -> None:
+    """Refuse a plan that gives models queries which another night, handed out, has sent or taken up.
+
+    Raises
+    ------
+    RunStateError
+        Naming the first of them.
+    """
     twice = checks.run_check(connection, run.run_id, "nothing_is_sent_twice")
     if twice.offending:
         raise RunStateError(
-            f"run {run.run_id} of {run.dt} gives models queries that another night sent: {' | '.join(twice.offending)}",
-            remedy=f"routing route --dt {run.dt} --carry-over chained",
+            f"run {run.run_id} of {run.dt} gives models queries that another night, handed out, has sent or taken up: "
+            f"{' | '.join(twice.offending)}",
+            remedy=f"routing replan --dt {run.dt} leaves those alone",
         )
 
 
@@ -43,7 +55,7 @@ def handed_out_later(connection: Connection, dt: date) -> date | None:
     """
     ahead, seen = [dt], {dt}
     while ahead:
-        for later in _takers(connection, ahead.pop()):
+        for later in carry.takers(connection, ahead.pop()):
             if _is_sealed(connection, later):
                 return later
             if later not in seen:
@@ -59,24 +71,13 @@ def _refuse_outdated(connection: Connection, run: Row[Any]) -> None:
     """
     if not run.carried_rows or run.base_run_id is not None:
         return
-    source = connection.execute(select(routing_runs).where(routing_runs.c.run_id == run.carried_from_run_id)).one()
-    if source.status != "current":
+    source = carry.outdated_source(connection, run.run_id)
+    if source is not None:
         raise RunStateError(
-            f"run {run.run_id} of {run.dt} took up {run.carried_rows} queries of run {source.run_id} of {source.dt}, "
-            f"which is {source.status}: what it deferred may be planned otherwise by now",
+            f"run {run.run_id} of {run.dt} took up queries of run {source.run_id} of {source.dt}, which is "
+            f"{source.status}: what it deferred may be planned otherwise by now",
             remedy=f"routing route --dt {run.dt} --carry-over chained",
         )
-
-
-def _takers(connection: Connection, dt: date) -> list[date]:
-    """Nights whose current run took up queries from a run of ``dt``."""
-    later, source = routing_runs.alias("later"), routing_runs.alias("source")
-    took = (
-        select(later.c.dt)
-        .join_from(later, source, later.c.carried_from_run_id == source.c.run_id)
-        .where(source.c.dt == dt, later.c.status == "current", later.c.carried_rows > 0)
-    )
-    return list(connection.execute(took).scalars())
 
 
 def _is_sealed(connection: Connection, dt: date) -> bool:

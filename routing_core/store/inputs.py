@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from routing_core.errors import ChangedInputError, NotFoundError
 from routing_core.records.assignments import Reason
 from routing_core.records.columns import Kind
 from routing_core.records.queries import QUERY_COLUMNS, Queries
 from routing_core.settings import Settings
+from routing_core.store.carry import Waiting, carried_rows
 from routing_core.store.database import reading
 from routing_core.store.decisions import identity_table
 from routing_core.store.files import InputFile, list_partition, partition_path
 from routing_core.store.parquet import read_queries
-from routing_core.store.tables import deferred_queries, run_chunks, run_inputs
+from routing_core.store.tables import run_chunks, run_inputs
 
 BACKLOG = "backlog"
 CARRIED = "carried"
@@ -116,38 +117,6 @@ class Chunk:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What a file holds of the queries that the night before deferred.
-
-    Attributes
-    ----------
-    queries : int
-    sha256 : str
-        Of the file, as that night listed it.
-    """
-
-    queries: int
-    sha256: str
-
-
-def carried_files(connection: Connection, from_run_id: int | None) -> dict[tuple[date, str], Waiting]:
-    """Files that hold the queries a run deferred, by day and name; none without a run."""
-    deferred, listed = deferred_queries, run_inputs
-    same_file = (
-        (deferred.c.run_id == listed.c.run_id)
-        & (deferred.c.first_dt == listed.c.partition_dt)
-        & (deferred.c.partition == listed.c.partition)
-    )
-    counts = (
-        select(deferred.c.first_dt, deferred.c.partition, func.count(), func.max(listed.c.sha256))
-        .join_from(deferred, listed, same_file)
-        .where(deferred.c.run_id == from_run_id)
-        .group_by(deferred.c.first_dt, deferred.c.partition)
-    )
-    return {(day, name): Waiting(int(count), sha256) for day, name, count, sha256 in connection.execute(counts)}
-
-
 def list_carried(root: str, waiting: Mapping[tuple[date, str], Waiting]) -> list[Input]:
     """The files of ``waiting``, proven to be those the night before listed.
 
@@ -166,7 +135,7 @@ def list_carried(root: str, waiting: Mapping[tuple[date, str], Waiting]) -> list
     ]
     if lost:
         raise ChangedInputError(
-            f"files that hold queries deferred the night before are gone or changed: {', '.join(sorted(lost)[:5])}",
+            f"files that hold queries deferred on nights before are gone or changed: {', '.join(sorted(lost)[:5])}",
             remedy="restore them, or route with carry_over: none",
         )
     return [Input(CARRIED, day, listed[day, name], wanted.queries) for (day, name), wanted in sorted(waiting.items())]
@@ -216,17 +185,22 @@ def listed(connection: Connection, run_id: int, root: str) -> dict[tuple[date, s
     return {(row.partition_dt, row.partition): _input(root, row).file for row in rows}
 
 
-def read_chunk(
-    settings: Settings, files: Sequence[Input], carried_from: int | None, embedding_size: int | None
-) -> Chunk:
+def input_rows(connection: Connection, run_id: int) -> list[dict[str, Any]]:
+    """The record of a run's input files, to be another run's too."""
+    columns = [column for column in run_inputs.c if column.name != "run_id"]
+    rows = connection.execute(select(*columns).where(run_inputs.c.run_id == run_id)).mappings()
+    return [dict(row) for row in rows]
+
+
+def read_chunk(settings: Settings, files: Sequence[Input], run_id: int, embedding_size: int | None) -> Chunk:
     """Read a chunk's files: every row of the backlog's, the deferred queries of the carried ones.
 
     Parameters
     ----------
     settings : Settings
     files : sequence of Input
-    carried_from : int or None
-        The run that deferred the carried ones.
+    run_id : int
+        The run that takes up the carried ones.
     embedding_size : int or None
         Length of the embeddings the night is estimated with; None reads none, whatever the files have.
 
@@ -238,7 +212,10 @@ def read_chunk(
     by_day: dict[date, list[Input]] = {}
     for one in files:
         by_day.setdefault(one.partition_dt, []).append(one)
-    wanted = _deferred_rows(settings, carried_from) if files[0].source == CARRIED else {}
+    wanted: Mapping[date, Mapping[str, Sequence[int]]] = {}
+    if files[0].source == CARRIED:
+        with reading(settings) as connection:
+            wanted = carried_rows(connection, run_id)
     return _joined([_read_day(settings, day, of_day, wanted, embedding_size) for day, of_day in by_day.items()])
 
 
@@ -246,17 +223,6 @@ def _input(root: str, row: Row[Any]) -> Input:
     path = f"{partition_path(root, row.partition_dt)}/{row.partition}"
     file = InputFile(path, row.partition, int(row.size_bytes), row.sha256, int(row.rows))
     return Input(row.source, row.partition_dt, file, int(row.rows) if row.source == CARRIED else None)
-
-
-def _deferred_rows(settings: Settings, run_id: int | None) -> dict[date, dict[str, list[int]]]:
-    """Rows of the queries a run deferred, by day and file."""
-    rows: dict[date, dict[str, list[int]]] = {}
-    with reading(settings) as connection:
-        table = deferred_queries
-        query = select(table.c.first_dt, table.c.partition, table.c.row).where(table.c.run_id == run_id)
-        for first_dt, partition, row in connection.execute(query):
-            rows.setdefault(first_dt, {}).setdefault(partition, []).append(int(row))
-    return rows
 
 
 def _read_day(

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from routing_core.errors import ChangedInputError, NotFoundError, RunStateError, StaleAttemptError
-from routing_core.store import guards
+from routing_core.store import carry, guards
 from routing_core.store.database import lock_writers, next_id, now
 from routing_core.store.tables import routing_runs, run_chunks, run_inputs
 
@@ -22,7 +22,13 @@ PUBLISHED = ("current", "superseded", "shadow")
 
 
 def open_run(
-    connection: Connection, dt: date, run_key: str, values: Mapping[str, Any], attempt: int | None = None
+    connection: Connection,
+    dt: date,
+    run_key: str,
+    values: Mapping[str, Any],
+    attempt: int | None = None,
+    *,
+    sources: Sequence[int] = (),
 ) -> int:
     """Open a run, or find the one this key has just opened.
 
@@ -41,6 +47,8 @@ def open_run(
     attempt : int, optional
         Number of this attempt at opening it. An orphan that comes late must not take the run that its
         own retry has opened and gone on with for one to begin again. None is always the newest.
+    sources : sequence of int
+        Runs it may take deferred queries up from, and those to tell which: see :mod:`routing_core.store.carry`.
 
     Returns
     -------
@@ -69,6 +77,7 @@ def open_run(
     key = _key(run_key, len(of_key) + 1, opening)
     fresh = {"run_id": run_id, "dt": dt, "run_key": key, "status": "staged", "opened_at": now(), "solve_attempt": 0}
     connection.execute(insert(routing_runs).values(**fresh, attempt=_next_attempt(connection, dt), **values))
+    carry.record_sources(connection, run_id, sources)
     return run_id
 
 
@@ -107,7 +116,7 @@ def get_run(connection: Connection, run_id: int) -> Row[Any]:
 
 
 def take_up_from(connection: Connection, dt: date, nights: int) -> Row[Any] | None:
-    """The run whose deferred queries the night of ``dt`` takes up: the newest current one of ``nights`` before it."""
+    """The night before ``dt`` as far as carry-over goes: the newest current run of ``nights`` before it."""
     earliest = date.fromordinal(dt.toordinal() - nights)
     before = (routing_runs.c.dt < dt) & (routing_runs.c.dt >= earliest) & (routing_runs.c.status == "current")
     newest = select(routing_runs).where(before).order_by(routing_runs.c.dt.desc()).limit(1)
@@ -278,7 +287,7 @@ def publish(connection: Connection, run_id: int) -> str:
     Raises
     ------
     RunStateError
-        If it plans what was left of a run that is no longer current.
+        If it plans what was left of a run that is no longer current, or gives away what another night has sent.
     """
     dt = get_run(connection, run_id).dt
     runs = {run.run_id: run for run in lock_runs_of(connection, dt)}
@@ -291,12 +300,13 @@ def publish(connection: Connection, run_id: int) -> str:
         _update(connection, run_id, status="shadow", published_at=now())
         return "shadow"
     _refuse_stale_base(run, reigning)
+    if reigning is not None and reigning.run_id > run_id:
+        _update(connection, run_id, status="superseded", superseded_at=now())
+        return "superseded"
+    guards.refuse_sent_twice(connection, run)
     if reigning is None:
         _update(connection, run_id, status="current", published_at=now())
         return "current"
-    if reigning.run_id > run_id:
-        _update(connection, run_id, status="superseded", superseded_at=now())
-        return "superseded"
     _update(connection, reigning.run_id, status="superseded", superseded_at=now())
     _update(connection, run_id, status="current", published_at=now(), supersedes_run_id=reigning.run_id)
     return "current"

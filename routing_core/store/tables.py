@@ -162,6 +162,22 @@ run_inputs = Table(
     comment="One row per input file of a run, as it was when the run listed it.",
 )
 
+run_sources = Table(
+    "run_sources",
+    metadata,
+    _run_id(primary_key=True),
+    _column(
+        "source_run_id",
+        Id,
+        "Run whose deferred queries it takes up, or whose decisions say that they are taken.",
+        ForeignKey("routing_runs.run_id"),
+        primary_key=True,
+    ),
+    _column("queries", BigInteger, "Queries it took up from it."),
+    Index(None, "source_run_id"),
+    comment="One row per run that is chained and current run it was opened beside, of nights around.",
+)
+
 run_chunks = Table(
     "run_chunks",
     metadata,

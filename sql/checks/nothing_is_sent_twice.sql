@@ -1,5 +1,5 @@
--- severity: fail
--- what: no query is sent here that a night handed out has sent, or that a later one has taken up
+-- severity: warn
+-- what: no query is given away here that a night handed out has sent or taken up; such a run can only be a shadow
 SELECT a.query_id, a.first_dt, s.dt AS also_decided_with, s.run_id AS its_run
 FROM routing_runs AS r
 INNER JOIN routing_runs AS s ON r.dt < s.dt AND s.status = 'current' AND s.sealed_at IS NOT NULL AND s.carried_rows > 0

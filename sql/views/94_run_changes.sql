@@ -28,7 +28,7 @@ FROM (
     INNER JOIN routing_runs AS q ON p.dt = q.dt
     INNER JOIN decisions AS d ON d.run_id IN (p.run_id, q.run_id)
     WHERE
-        p.status IN ('current', 'superseded', 'shadow', 'checked')
-        AND q.status IN ('current', 'superseded', 'shadow', 'checked')
+        p.status NOT IN ('staged', 'failed')
+        AND q.status NOT IN ('staged', 'failed')
     GROUP BY p.run_id, q.run_id, p.dt, d.query_id
 ) AS pairs

@@ -116,6 +116,7 @@ def test_the_manifest_and_the_checksums_prove_every_file(night: Settings, form):
     assert sha256(files["manifest.json"]).hexdigest() == done["checksum"]
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("form", ["parquet", "jsonl"])
 def test_exporting_a_sealed_night_again_gives_the_same_bytes_wherever_and_after_shadows(
     night: Settings, form, tmp_path
@@ -127,6 +128,7 @@ def test_exporting_a_sealed_night_again_gives_the_same_bytes_wherever_and_after_
     assert len(fetch(night, "SELECT 1 FROM exports")) == 3
 
 
+@pytest.mark.faults
 def test_a_plan_that_was_tampered_with_is_written_anew(night: Settings):
     done = hand_out.export(TONIGHT, night, form="jsonl")
     first = contents(done["directory"])
@@ -135,6 +137,7 @@ def test_a_plan_that_was_tampered_with_is_written_anew(night: Settings):
     assert contents(done["directory"]) == first
 
 
+@pytest.mark.faults
 def test_the_size_of_stretches_does_not_show(night: Settings, monkeypatch: pytest.MonkeyPatch):
     whole = {form: contents(hand_out.export(TONIGHT, night, form=form)["directory"]) for form in ("jsonl", "parquet")}
     plan = pq.read_table(pa.BufferReader(whole["parquet"]["plan.parquet"]))
@@ -144,6 +147,7 @@ def test_the_size_of_stretches_does_not_show(night: Settings, monkeypatch: pytes
     assert pq.read_table(pa.BufferReader(again["parquet"]["plan.parquet"])).equals(plan)
 
 
+@pytest.mark.faults
 def test_a_prompt_file_that_changed_is_refused_by_name_and_nothing_is_sealed(night: Settings):
     file = sorted((Path(night.backlog_root) / f"dt={TONIGHT}").glob("*.parquet"))[1]
     pq.write_table(pq.read_table(file).slice(1), file)
@@ -184,6 +188,7 @@ def test_an_export_killed_at_any_moment_hands_nothing_out_and_is_simply_repeated
     assert [found.name for found in final.parent.parent.glob("run-*")] == ["run-00000002"]
 
 
+@pytest.mark.faults
 def test_a_plan_that_is_superseded_while_it_is_written_is_not_handed_out(night: Settings, monkeypatch):
     real = hand_out.handover.seal_files
 
@@ -206,11 +211,13 @@ def test_names_of_models_make_safe_and_distinct_file_names():
     assert all(len(name) < 120 and "/" not in name and name.startswith("batch-") for name in made)
 
 
+@pytest.mark.faults
 def test_a_url_is_refused_as_a_place_for_plans(night: Settings):
     with pytest.raises(SettingsError, match="s3://bucket"):
         hand_out.export(TONIGHT, night, to="s3://bucket/x")
 
 
+@pytest.mark.faults
 def test_a_night_without_a_plan_or_without_queries_is_a_clear_outcome(world: Settings):
     with pytest.raises(NotFoundError, match="routing route --dt 2026-11-22"):
         hand_out.export(TONIGHT, world)
@@ -287,8 +294,11 @@ def test_diff_counts_every_query_once_by_what_became_of_it(planned: Settings):
     itself = compare.diff(1, 1, planned)["queries"]
     assert itself["same_model"] == len(one)
     assert json.dumps(found)
+    in_sql = fetch(planned, "SELECT change, count(*) FROM run_changes WHERE run_a = 1 AND run_b = 2 GROUP BY change")
+    assert dict(map(tuple, in_sql)) == {change: count for change, count in found["queries"].items() if count}
 
 
+@pytest.mark.faults
 def test_diff_refuses_runs_that_cannot_be_compared(night: Settings):
     shutil.copytree(
         Path(night.backlog_root) / f"dt={TONIGHT}", Path(night.backlog_root) / "dt=2026-11-23", dirs_exist_ok=True

@@ -63,6 +63,26 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
+        "run_sources",
+        sa.Column("run_id", ID, nullable=False, comment="Run the row belongs to."),
+        sa.Column(
+            "source_run_id",
+            ID,
+            nullable=False,
+            comment="Run whose deferred queries it takes up, or whose decisions say that they are taken.",
+        ),
+        sa.Column("queries", sa.BigInteger(), nullable=False, comment="Queries it took up from it."),
+        sa.ForeignKeyConstraint(["run_id"], ["routing_runs.run_id"], name=op.f("fk_run_sources_run_id")),
+        sa.ForeignKeyConstraint(["source_run_id"], ["routing_runs.run_id"], name=op.f("fk_run_sources_source_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "source_run_id", name=op.f("pk_run_sources")),
+        comment="One row per run that is chained and current run it was opened beside, of nights around.",
+    )
+    op.create_index(op.f("ix_run_sources_source_run_id"), "run_sources", ["source_run_id"], unique=False)
+    op.execute(
+        "INSERT INTO run_sources (run_id, source_run_id, queries) SELECT run_id, carried_from_run_id, "
+        "coalesce(carried_rows, 0) FROM routing_runs WHERE carried_from_run_id IS NOT NULL"
+    )
+    op.create_table(
         "exports",
         sa.Column("export_id", ID, nullable=False, comment="Identifier, increasing."),
         sa.Column("run_id", ID, nullable=False, comment="Run the row belongs to."),
@@ -97,6 +117,8 @@ def downgrade() -> None:
     op.drop_index("uq_holds_open_dt", table_name="holds", sqlite_where=IS_HELD, postgresql_where=IS_HELD)
     op.drop_table("holds")
     op.drop_table("exports")
+    op.drop_index(op.f("ix_run_sources_source_run_id"), table_name="run_sources")
+    op.drop_table("run_sources")
     op.drop_column("assignments", "row")
     op.drop_column("run_models", "capacity_left_per_batch")
     with op.batch_alter_table("routing_runs") as routing_runs:
