@@ -25,6 +25,8 @@ def deal(problem: Problem, model: NDArray[np.int16]) -> NDArray[np.int32]:
         Batch from 1; 0 where deferred. At most ``capacity`` queries of a model are in one batch, and
         every query is in its last batch or before.
     """
+    if problem.batches == 1:
+        return (model >= 0).astype(np.int32)
     batch = np.zeros(len(problem), dtype=np.int32)
     due = problem.last_batch if problem.last_batch is not None else np.zeros(len(problem), dtype=np.int32)
     order = (

@@ -51,7 +51,9 @@ class Block:
         return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
     def at(self, problems: NDArray[np.intp]) -> Block:
-        """The problems at ``problems``."""
+        """The problems at ``problems``; as many as there are, are all of them in order."""
+        if len(problems) == len(self.value):
+            return self
         return Block(self.value[problems], self.cost[problems], self.amount[problems], self.effect, self.group)
 
     def columns(self, kept: slice | NDArray[np.intp], amount: NDArray[np.float64]) -> Block:
@@ -78,8 +80,10 @@ class Block:
 
     def reduced(self, prices: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values less what prices of shape (n_problems, n_limits) take: shape of ``value``."""
-        felt = np.einsum("gcr,pr->pgc", self.effect, prices)
-        felt = felt[:, 0, :, None] if self.group is None else np.swapaxes(felt[:, self.group], 1, 2)
+        if self.group is None:
+            felt = (prices @ self.effect[0].T)[:, :, None]
+        else:
+            felt = np.swapaxes(np.einsum("gcr,pr->pgc", self.effect, prices)[:, self.group], 1, 2)
         worth: NDArray[np.float64] = self.value - felt[:, :1] * self.cost
         worth[:, :-1] -= felt[:, 1:]
         return worth
@@ -87,7 +91,7 @@ class Block:
     def bound(self, prices: NDArray[np.float64]) -> NDArray[np.float64]:
         """Upper bound on each problem's optimum by the dual at ``prices``: shape (n_problems,)."""
         served = self.total(self.reduced(prices).max(axis=1))
-        bound: NDArray[np.float64] = served + np.einsum("pr,pr->p", prices, self.amount)
+        bound: NDArray[np.float64] = served + (prices * self.amount).sum(axis=1)
         return bound
 
 

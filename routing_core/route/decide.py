@@ -47,17 +47,18 @@ class Pool:
 
 def decide(
     rows: Rows, night: NightPrices, certificate: Certificate, parameters: Parameters
-) -> tuple[NDArray[np.int16], int]:
+) -> tuple[NDArray[np.int16], float, int]:
     """A decision that holds all limits, near the optimum of the prices.
 
     Returns
     -------
     model : ndarray of int16, shape (n_queries,)
+    objective : float, quality units
     touched : int
         Rows that prices alone did not decide.
     """
     if not len(rows.coupling.amount):
-        return certificate.choice.copy(), 0
+        return certificate.choice, rows.objective(certificate.choice), 0
     best, best_objective, touched = np.full(len(rows), DEFERRED, dtype=np.int16), -np.inf, 0
     for plan, size in _attempts(rows, night, certificate, parameters):
         touched = max(touched, min(size, len(rows)))
@@ -66,7 +67,7 @@ def decide(
             best, best_objective = plan, objective
         if proven_gap(best_objective, certificate.bound, rows.penalties) <= parameters.gap:
             break
-    return best, touched
+    return best, best_objective, touched
 
 
 def _attempts(
@@ -75,13 +76,14 @@ def _attempts(
     """Decisions in the order in which they are worth trying, and how many rows each looked at."""
     model, tied = _split_ties(rows, night, certificate) if night.plan is None else (night.plan, 0)
     near = nearest(certificate.margin, parameters.pool)
-    yield _repaired(rows, model.copy(), near, night.prices), max(tied, parameters.pool)
+    enough = certificate.bound - 0.999 * parameters.gap * (certificate.bound + rows.penalties)
+    yield _repaired(rows, model.copy(), near, night.prices, enough), max(tied, parameters.pool)
     if tied > parameters.pool:
         size = TIES * parameters.pool
-        yield _repaired(rows, model.copy(), nearest(certificate.margin, size), night.prices), size
+        yield _repaired(rows, model.copy(), nearest(certificate.margin, size), night.prices, enough), size
     if rows.coupling.group is None:
         yield _restarted(rows, model.copy(), nearest(certificate.margin, FEW), night), parameters.pool
-    yield _repaired(rows, certificate.choice.copy(), near, night.prices, 2 * CANDIDATES), parameters.pool
+    yield _repaired(rows, certificate.choice.copy(), near, night.prices, enough, 2 * CANDIDATES), parameters.pool
 
 
 def _restarted(rows: Rows, model: NDArray[np.int16], picked: NDArray[np.intp], night: NightPrices) -> NDArray[np.int16]:
@@ -101,12 +103,14 @@ def _repaired(
     model: NDArray[np.int16],
     picked: NDArray[np.intp],
     prices: NDArray[np.float64],
+    enough: float,
     candidates: int = CANDIDATES,
 ) -> NDArray[np.int16]:
-    """A decision with the picked rows repaired, and shed of what still does not fit."""
+    """A decision with the picked rows repaired until all are worth enough, and shed of what still does not fit."""
     pool = take_pool(rows, model, picked)
     repair = Repair(pool.block, as_options(pool, model)[None], prices[None], candidates)
-    repair.run(4 * len(pool.rows))
+    elsewhere = rows.objective(model) - repair.value()
+    repair.run(4 * len(pool.rows), enough - elsewhere)
     put_back(pool, repair.choice[0], model)
     return shed(rows, model)
 

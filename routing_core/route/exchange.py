@@ -13,8 +13,9 @@ TINY = 1e-12
 def exchange(
     block: Block,
     choice: NDArray[np.int16],
-    prices: NDArray[np.float64],
+    worth: NDArray[np.float64],
     left: NDArray[np.float64],
+    open_: NDArray[np.intp],
     *,
     moves: int,
     rounds: int,
@@ -29,12 +30,13 @@ def exchange(
     block : Block
     choice : ndarray of int16, shape (n_problems, n_queries)
         Options that hold all limits; changed in place.
-    prices : ndarray of float64, shape (n_problems, n_limits)
+    worth : ndarray of float64, shape (n_problems, n_options, n_queries)
+        Values less prices.
     left : ndarray of float64, shape (n_problems, n_limits)
         What the options leave of every limit; changed in place.
+    open_ : ndarray of intp
+        The problems to look at.
     """
-    worth = block.reduced(prices)
-    open_ = np.arange(len(choice))
     for _ in range(rounds):
         if not len(open_):
             return
@@ -54,11 +56,10 @@ def _candidates(
     block: Block, worth: NDArray[np.float64], choice: NDArray[np.int16], at: NDArray[np.intp], moves: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     """Option, query, gain and usage of each candidate: (n_problems, n_moves [, n_limits]); the first does nothing."""
-    whole = len(at) == len(choice)
-    own = choice[at, None].astype(np.intp)
-    part = worth if whole else worth[at]
-    loss = np.take_along_axis(part, own, axis=1) - part
-    np.put_along_axis(loss, own, np.inf, axis=1)
+    part = worth if len(at) == len(choice) else worth[at]
+    own = np.arange(len(at))[:, None], choice[at], np.arange(worth.shape[2])
+    loss = part[own][:, None] - part
+    loss[own] = np.inf
     flat = loss.reshape(len(at), -1)
     count = min(moves, flat.shape[1])
     picked = np.argpartition(flat, count - 1, axis=1)[:, :count]
@@ -68,12 +69,12 @@ def _candidates(
     gain = block.value[line, option, query] - block.value[line, before, query]
     gain[~np.isfinite(gain)] = -np.inf
     used = _usage(block, line, query, option) - _usage(block, line, query, before)
-    nothing = ((0, 0), (1, 0))
+    nothing = np.zeros((len(at), 1), dtype=np.intp)
     return (
-        np.pad(option, nothing),
-        np.pad(query, nothing, constant_values=-1),
-        np.pad(gain, nothing),
-        np.pad(used, (*nothing, (0, 0))),
+        np.concatenate([nothing, option], axis=1),
+        np.concatenate([nothing - 1, query], axis=1),
+        np.concatenate([nothing, gain], axis=1),
+        np.concatenate([np.zeros((len(at), 1, used.shape[2])), used], axis=1),
     )
 
 

@@ -12,6 +12,8 @@ from routing_core.route.block import Block
 
 Words = TypeVar("Words", np.uint32, np.uint64)
 
+FEW = 256
+"""Queries up to which it does not pay to look for those that are alike."""
 PROBE = 2048
 """Queries looked at first: where few of them are alike, the rest are not compared."""
 WORTHWHILE = 0.9

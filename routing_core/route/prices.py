@@ -21,6 +21,10 @@ LAST_TAU = 1e-6
 """Smoothing below which nothing is gained in float64."""
 COOLING = 0.25
 """Factor from one smoothing to the next."""
+FIRST_DAMPING, TRUSTED = 1e-2, 2e-2
+"""Damping of the first step, and the most at which a step tells how far the minimum is."""
+SETTLED = 0.3
+"""Distance from the smoothed minimum, a share of what smoothing costs, at which it is lowered."""
 STEPS_PER_TAU = 30
 """Most Newton steps before smoothing is lowered regardless."""
 IN_CACHE = 4096
@@ -62,13 +66,17 @@ class _Point:
     loss: NDArray[np.float64]
     shares: NDArray[np.float64]
 
-    def take_over(self, other: _Point, which: NDArray[np.bool_]) -> None:
+    def take_over(self, other: _Point, at: NDArray[np.intp], which: NDArray[np.bool_] | None = None) -> None:
+        """Put the other's problems, or which of them, in the places ``at``."""
+        every = which is None or bool(which.all())
         for name in ("value", "gradient", "hessian", "loss", "shares"):
             mine, theirs = getattr(self, name), getattr(other, name)
-            if which.all():
+            if every and len(at) == len(mine):
                 setattr(self, name, theirs)
+            elif which is None:
+                mine[at] = theirs
             else:
-                mine[which] = theirs[which]
+                mine[at[which]] = theirs[which]
 
 
 def descend(
@@ -99,14 +107,20 @@ def descend(
     prices = np.zeros((count, limits)) if start is None else np.maximum(start, 0.0) * money
     tolerance = np.broadcast_to(np.asarray(tolerance, dtype=np.float64), (count,))
     scaled = _scaled(block, money)
-    state = _State(prices, np.full(count, first_tau), np.full(count, 1e-3), np.zeros(count, dtype=np.int64))
+    state = _State(prices, np.full(count, first_tau), np.full(count, FIRST_DAMPING), np.zeros(count, dtype=np.int64))
     point = _evaluate(scaled, prices, state.tau)
-    passes = 1
-    open_ = np.ones(count, dtype=np.bool_)
-    while limits and passes < max_passes and open_.any():
-        _newton_step(scaled, state, point, open_)
-        passes += 1
-        passes += _cool(scaled, state, point, open_, tolerance, last_tau)
+    passes, open_ = 1, np.arange(count)
+    while limits and passes < max_passes and len(open_):
+        step = np.maximum(state.prices[open_] + _direction(state, point, open_), 0.0) - state.prices[open_]
+        excess = _foretold(point, open_, step)
+        settled = excess <= SETTLED * np.maximum(point.loss[open_], tolerance[open_])
+        settled &= state.damping[open_] <= TRUSTED
+        settled |= state.steps[open_] >= STEPS_PER_TAU
+        done = settled & ((point.loss[open_] + excess <= tolerance[open_]) | (state.tau[open_] <= last_tau))
+        _cool(scaled, state, point, open_[settled & ~done], last_tau)
+        _newton_step(scaled, state, point, open_[~settled], step[~settled])
+        passes += int(not done.all())
+        open_ = open_[~done]
     hessian = point.hessian * money[:, :, None] * money[:, None, :]
     return Descent(state.prices / money, point.shares, point.gradient * money, hessian, state.tau, passes)
 
@@ -196,23 +210,17 @@ def _moments(
     return usage, hessian / tau[:, None, None]
 
 
-def _newton_step(block: Block, state: _State, point: _Point, open_: NDArray[np.bool_]) -> None:
-    """One damped, projected step for every open problem; kept only where it lowers the smoothed dual."""
-    at = np.flatnonzero(open_)
-    whole = len(at) == len(open_)
-    part = block if whole else block.at(at)
-    trial = np.maximum(state.prices[at] + _direction(state, point, at), 0.0)
-    new = _evaluate(part, trial, state.tau[at])
+def _newton_step(block: Block, state: _State, point: _Point, at: NDArray[np.intp], step: NDArray[np.float64]) -> None:
+    """One damped, projected step for the problems ``at``; kept only where it lowers the smoothed dual."""
+    if not len(at):
+        return
+    trial = state.prices[at] + step
+    new = _evaluate(block.at(at), trial, state.tau[at])
     better = new.value <= point.value[at] + 1e-14 * np.abs(point.value[at])
     state.damping[at] = np.where(better, np.maximum(state.damping[at] * 0.1, 1e-10), state.damping[at] * 10.0)
     state.steps[at] += 1
-    kept = at[better]
-    state.prices[kept] = trial[better]
-    if whole:
-        point.take_over(new, better)
-        return
-    for name in ("value", "gradient", "hessian", "loss", "shares"):
-        getattr(point, name)[kept] = getattr(new, name)[better]
+    state.prices[at[better]] = trial[better]
+    point.take_over(new, at, better)
 
 
 def _direction(state: _State, point: _Point, at: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -229,37 +237,17 @@ def _direction(state: _State, point: _Point, at: NDArray[np.intp]) -> NDArray[np
     return np.asarray(solved[..., 0], dtype=np.float64)
 
 
-def _cool(
-    block: Block,
-    state: _State,
-    point: _Point,
-    open_: NDArray[np.bool_],
-    tolerance: NDArray[np.float64],
-    last_tau: float,
-) -> int:
-    """Lower the smoothing where its minimum is reached, close what is precise enough; 1 if that took a pass."""
-    excess = _excess(state, point)
-    settled = open_ & ((excess <= 0.3 * np.maximum(point.loss, tolerance)) | (state.steps >= STEPS_PER_TAU))
-    done = settled & ((point.loss + excess <= tolerance) | (state.tau <= last_tau))
-    open_ &= ~done
-    cooler = np.flatnonzero(settled & ~done)
-    if not len(cooler):
-        return 0
-    state.tau[cooler] = np.maximum(state.tau[cooler] * COOLING, last_tau)
-    state.damping[cooler] = 1e-3
-    state.steps[cooler] = 0
-    whole = len(cooler) == len(open_)
-    new = _evaluate(block if whole else block.at(cooler), state.prices[cooler], state.tau[cooler])
-    for name in ("value", "gradient", "hessian", "loss", "shares"):
-        getattr(point, name)[cooler] = getattr(new, name)
-    return 1
+def _cool(block: Block, state: _State, point: _Point, at: NDArray[np.intp], last_tau: float) -> None:
+    """Lower the smoothing of the problems ``at``, whose minimum is reached."""
+    if not len(at):
+        return
+    state.tau[at] = np.maximum(state.tau[at] * COOLING, last_tau)
+    state.damping[at] = FIRST_DAMPING
+    state.steps[at] = 0
+    point.take_over(_evaluate(block.at(at), state.prices[at], state.tau[at]), at)
 
 
-def _excess(state: _State, point: _Point) -> NDArray[np.float64]:
-    """What an undamped step is foretold to gain: about how far each problem is from its smoothed minimum."""
-    at = np.arange(len(state.prices))
-    undamped = _State(state.prices, state.tau, np.zeros(len(at)), state.steps)
-    step = np.maximum(state.prices + _direction(undamped, point, at), 0.0) - state.prices
-    curved = 0.5 * np.einsum("pr,prs,ps->p", step, point.hessian, step)
-    foretold: NDArray[np.float64] = -np.einsum("pr,pr->p", point.gradient, step) - curved
-    return np.abs(foretold)
+def _foretold(point: _Point, at: NDArray[np.intp], step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a step is foretold to gain: about how far each problem is from its smoothed minimum."""
+    slope = (point.hessian[at] @ step[..., None])[..., 0]
+    return np.abs(((point.gradient[at] + 0.5 * slope) * step).sum(axis=1))

@@ -61,23 +61,35 @@ class Repair:
     ) -> None:
         self._block = block
         self._candidates = candidates
-        self._prices = prices
+        self._spot = np.arange(block.value.shape[2])
         self._worth = block.reduced(prices)
         self._purses = _purses(block)
         self._unit = np.maximum(block.cost.mean(axis=(1, 2)), 1e-300)
         self.choice = choice
         self.left = block.amount - self._usage()
 
-    def run(self, most_moves: int) -> NDArray[np.bool_]:
-        """Hold the limits, then improve; which problems ended with all limits held."""
-        self._loop(self._mending, most_moves)
+    def run(self, most_moves: int, enough: NDArray[np.float64] | None = None) -> NDArray[np.bool_]:
+        """Hold the limits, then improve; which problems ended with all limits held.
+
+        Parameters
+        ----------
+        most_moves : int
+        enough : ndarray of float64, shape (n_problems,), or None
+            Value of each problem that is not improved on any further.
+        """
+        everyone = np.arange(len(self.choice))
+        self._loop(self._mending, everyone, most_moves)
         self.left = self._block.amount - self._usage()
         feasible = self.feasible()
-        self._loop(self._improving, most_moves)
+        self._loop(self._improving, self._lacking(everyone, enough), most_moves)
         self.left = self._block.amount - self._usage()
-        exchange(self._block, self.choice, self._prices, self.left, moves=self._candidates, rounds=most_moves)
+        open_ = self._lacking(everyone, enough)
+        exchange(self._block, self.choice, self._worth, self.left, open_, moves=self._candidates, rounds=most_moves)
         self.left = self._block.amount - self._usage()
         return feasible & self.feasible()
+
+    def _lacking(self, everyone: NDArray[np.intp], enough: NDArray[np.float64] | None) -> NDArray[np.intp]:
+        return everyone if enough is None else np.flatnonzero(self.value() < enough)
 
     def feasible(self) -> NDArray[np.bool_]:
         """Which problems hold all their limits: shape (n_problems,)."""
@@ -90,27 +102,23 @@ class Repair:
         return total
 
     def _pick(self, options: NDArray[np.float64]) -> NDArray[np.float64]:
-        picked: NDArray[np.float64] = np.take_along_axis(options, self.choice[:, None].astype(np.intp), axis=1)[:, 0]
+        picked: NDArray[np.float64] = options[np.arange(len(options))[:, None], self.choice, self._spot]
         return picked
 
     def _usage(self) -> NDArray[np.float64]:
         paid = self._pick(self._block.cost)
         usage = np.zeros(self._block.amount.shape)
         for effect, part in zip(self._block.effect, self._block.parts(), strict=True):
-            used = np.stack(
-                [paid[:, part].sum(axis=1)]
-                + [(self.choice[:, part] == j).sum(axis=1) for j in range(self._block.n_models)],
-                axis=1,
-            )
-            usage += used @ effect
+            usage += used_by_model(self._block, self.choice[:, part], paid[:, part]) @ effect
         return usage
 
     def _violated(self) -> NDArray[np.bool_]:
         return self.left < -TINY * np.maximum(self._block.amount, 0.0)
 
-    def _loop(self, judge: Callable[[NDArray[np.intp]], NDArray[np.float64]], most_moves: int) -> None:
-        """Make the move that ``judge`` likes best in every problem, until there is none."""
-        open_ = np.arange(len(self.choice))
+    def _loop(
+        self, judge: Callable[[NDArray[np.intp]], NDArray[np.float64]], open_: NDArray[np.intp], most_moves: int
+    ) -> None:
+        """Make the move that ``judge`` likes best in every open problem, until there is none."""
         for _ in range(most_moves):
             if not len(open_):
                 return
@@ -135,18 +143,22 @@ class Repair:
 
     def _felt(self, binding: NDArray[np.float64]) -> NDArray[np.float64]:
         """Count of binding capacity limits per model and query: (n_problems, n_options, 1 or n_queries)."""
-        count = np.einsum("gcr,pr->pgc", self._block.effect[:, 1:], binding)
-        count = np.concatenate([count, np.zeros((*count.shape[:2], 1))], axis=2)
-        if self._block.group is None:
-            return np.swapaxes(count, 1, 2)
-        return np.swapaxes(count[:, self._block.group], 1, 2)
+        groups, options = self._block.effect.shape[:2]
+        count = np.zeros((len(binding), options, groups))
+        for g, effect in enumerate(self._block.effect):
+            count[:, :-1, g] = binding @ effect[1:].T
+        return count if self._block.group is None else count[:, :, self._block.group]
 
-    def _extra(self, at: NDArray[np.intp]) -> NDArray[np.float64]:
-        """What each move would add to the cost: (n_problems, n_options, n_queries)."""
-        cost = self._block.cost[at]
-        own = np.take_along_axis(cost, self.choice[at, None].astype(np.intp), axis=1)
-        extra: NDArray[np.float64] = cost - own
-        return extra
+    def _at(self, options: NDArray[np.float64], at: NDArray[np.intp]) -> NDArray[np.float64]:
+        """The problems ``at``, not copied where that is all."""
+        return options if len(at) == len(options) else options[at]
+
+    def _more(self, options: NDArray[np.float64], at: NDArray[np.intp]) -> NDArray[np.float64]:
+        """By how much each option has more than the one taken: (n_problems, n_options, n_queries)."""
+        part = self._at(options, at)
+        own = part[np.arange(len(at))[:, None], self.choice[at], self._spot]
+        more: NDArray[np.float64] = part - own[:, None]
+        return more
 
     def _purse_left(self, at: NDArray[np.intp]) -> list[NDArray[np.float64]]:
         """What is left of each money limit that a query pays into: (n_problems, 1, 1 or n_queries) each."""
@@ -157,33 +169,39 @@ class Repair:
     def _mending(self, at: NDArray[np.intp]) -> NDArray[np.float64]:
         """Reduced value lost per unit of violation mended; infinite where a move mends nothing."""
         broken = self._violated()[at]
-        moved = self._felt((self.left[at] < 1 - 1e-9).astype(np.float64))
+        left = self.left[at]
         freed = self._felt(broken.astype(np.float64))
-        freed = np.broadcast_to(freed, self._worth[at].shape)
-        option = self.choice[at, None].astype(np.intp)
-        mended = np.take_along_axis(freed, option, axis=1) - moved
-        extra = self._extra(at)
-        for left in self._purse_left(at):
-            mended = mended - (np.maximum(extra - left, 0) - np.maximum(-left, 0)) / self._unit[at, None, None]
-        worth = self._worth[at]
-        loss = np.take_along_axis(worth, option, axis=1) - worth
+        freed = np.broadcast_to(freed, (len(at), freed.shape[1], len(self._spot)))
+        line = np.arange(len(at))[:, None]
+        mended = freed[line, self.choice[at], self._spot][:, None] - self._felt((left < 1 - 1e-9).astype(np.float64))
+        extra = self._more(self._block.cost, at)
+        for purse in self._purse_left(at):
+            mended = mended - (np.maximum(extra - purse, 0) - np.maximum(-purse, 0)) / self._unit[at, None, None]
+        loss = -self._more(self._worth, at)
         with np.errstate(divide="ignore", invalid="ignore"):
-            score = np.where((mended > 1e-9) & np.isfinite(worth), (loss + 1e-9) / mended, np.inf)
-        np.put_along_axis(score, option, np.inf, axis=1)
+            score = np.where((mended > 1e-9) & (loss < np.inf), (loss + 1e-9) / mended, np.inf)
+        score[line, self.choice[at], self._spot] = np.inf
         score[~broken.any(axis=1)] = np.inf
         return score
 
     def _improving(self, at: NDArray[np.intp]) -> NDArray[np.float64]:
         """Minus the value gained by moves that fit; infinite for others."""
-        full = self._felt((self.left[at] < 1 - 1e-9).astype(np.float64))
-        option = self.choice[at, None].astype(np.intp)
-        value = self._block.value[at]
-        gain = value - np.take_along_axis(value, option, axis=1)
-        extra = self._extra(at)
-        fits = (full == 0) & (gain > TINY)
-        for left in self._purse_left(at):
-            fits &= extra <= left
+        gain = self._more(self._block.value, at)
+        extra = self._more(self._block.cost, at)
+        fits = (self._felt((self.left[at] < 1 - 1e-9).astype(np.float64)) == 0) & (gain > TINY)
+        for purse in self._purse_left(at):
+            fits &= extra <= purse
         return np.where(fits, -gain, np.inf)
+
+
+def used_by_model(block: Block, choice: NDArray[np.integer], paid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cost and queries per model of each problem: (n_problems, 1 + n_models)."""
+    options, problems = block.n_models + 1, len(choice)
+    cell = choice + options * np.arange(problems)[:, None]
+    used = np.empty((problems, options))
+    used[:, 1:] = np.bincount(cell.ravel(), minlength=problems * options).reshape(problems, options)[:, :-1]
+    used[:, 0] = paid.sum(axis=1)
+    return used
 
 
 def _purses(block: Block) -> list[NDArray[np.intp]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from routing_core.route.block import Block
 from routing_core.route.coupling import Coupling, night_capacity
-from routing_core.route.kinds import PROBE, Kinds, fingerprints, grouped, likely
+from routing_core.route.kinds import FEW, PROBE, Kinds, fingerprints, grouped, likely
 from routing_core.route.problem import Problem
 
 TILE = 4096
@@ -84,7 +84,7 @@ class Rows:
     @cached_property
     def repeated(self) -> bool:
         """Whether many rows are alike."""
-        return likely(self._words(np.arange(0, len(self), -(-len(self) // PROBE))))
+        return len(self) > FEW and likely(self._words(np.arange(0, len(self), -(-len(self) // PROBE))))
 
     def kinds_of(self, rows: NDArray[np.intp]) -> Kinds | None:
         """Those of some rows that are alike; None where few of all are."""

@@ -107,8 +107,8 @@ def _solve_rows(
     with clock.phase("certificate"):
         certificate = certify(rest.rows, night.prices)
     with clock.phase("decide"):
-        model, touched = decide(rest.rows, night, certificate, parameters)
-        incumbent = Incumbent(model, rest.rows.objective(model), certificate.bound, touched)
+        model, objective, touched = decide(rest.rows, night, certificate, parameters)
+        incumbent = Incumbent(model, objective, certificate.bound, touched)
     if not crowded_deadlines(rows.problem, rest.expanded(model)) - nested:
         with clock.phase("core"):
             prove(rest.rows, night.prices, certificate, incumbent, parameters, clock.deadline)
