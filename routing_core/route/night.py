@@ -121,7 +121,7 @@ def _hold_many(rows: Rows) -> _Held:
 
 
 def _as_prices(found: Descent, rest: Remainder) -> NightPrices:
-    return NightPrices(rest.clipped(found.prices[0]), float(found.tau[0]), found.passes, rest)
+    return NightPrices(found.prices[0], float(found.tau[0]), found.passes, rest)
 
 
 def _final(
@@ -144,7 +144,7 @@ def _exact(rest: Remainder, held: _Held, found: Descent, tolerance: float) -> Ni
     plan = np.empty(len(held.picked), dtype=np.int16)
     taken = whole(corner.taken, held.kinds.count)
     plan[held.picked] = to_models(held.kinds.spread(taken), held.block.n_models)
-    return NightPrices(rest.clipped(corner.prices), 0.0, found.passes + 1, rest, plan)
+    return NightPrices(corner.prices, 0.0, found.passes + 1, rest, plan)
 
 
 def _sample(n: int, parameters: Parameters) -> NDArray[np.intp]:
@@ -177,18 +177,21 @@ def _refine(
         rest = narrow(rest, found.prices[0], radius, parameters.pool)
         if np.any(rest.rows.coupling.amount < 0):  # what is settled must leave the rest a plan
             break
-        held = _hold_many(rest.rows)
-        before, coarse = found, held.share * tolerance * max(COARSE / parameters.gap, 1)
+        held, before = _hold_many(rest.rows), found.prices[0]
+        coarse = held.share * tolerance * max(COARSE / parameters.gap, 1)
         found = replace(_continue(held.block, found, coarse, parameters, REFINED_TAU), passes=found.passes + 1)
         if found.passes >= parameters.max_passes:
             break
-        if not rest.within(found.prices[0]):
-            rest, radius = everything, np.maximum(radius, np.abs(found.prices[0] - before.prices[0]))
-        elif held.share == 1.0:
-            return _final(rest, held, found, errors, tolerance, parameters)
-        else:
+        if held.share < 1.0 and rest.within(found.prices[0]):
             errors = _standard_errors(held.block, found, held.share)
             radius = SURE * errors
+            continue
+        if held.share == 1.0:
+            final = _final(rest, held, found, errors, tolerance, parameters)
+            if rest.within(final.prices):
+                return replace(final, prices=rest.clipped(final.prices))
+            found = replace(found, prices=final.prices[None], passes=final.passes)
+        rest, radius = everything, np.maximum(radius, 2 * np.abs(found.prices[0] - before))
     return _as_prices(found, everything)
 
 

@@ -125,6 +125,8 @@ def narrow(wide: Remainder, prices: NDArray[np.float64], radius: NDArray[np.floa
         rows.penalties - float(np.sum(rows.problem.penalty[index], dtype=np.float64)),
         rows.settled.rounding + 64 * EPSILON * (len(rows) + sum(part[2] for part in parts)),
     )
+    if len(index) == len(rows):
+        return wide
     return Remainder(
         rows.subset(index, rows.coupling.amount - rows.coupling.usage(used), settled),
         wide.index[index],
