@@ -87,7 +87,30 @@ class Settings(BaseSettings):
     judge_days: int = Field(default=3, ge=1, description="Held-out days on which recipes are compared.")
     allocation_sample: int = Field(default=2000, ge=1, description="Queries that stand for the forecast mix.")
     demand_scenarios: int = Field(default=3, ge=1, description="Scenarios of demand the instances are chosen for.")
+    prompt_clusters: int = Field(default=8, ge=0, description="Clusters of prompts that are forecast; 0 is none.")
+    worst_case_share: float = Field(
+        default=0.0, ge=0, le=1, description="Weight of the worst scenario against the expectation in an allocation."
+    )
     max_instance_changes: int | None = Field(default=None, ge=0, description="Most instances started or stopped a day.")
+    instance_indifference: float = Field(
+        default=1e-3, ge=0, lt=1, description="Share of the value served given up for fewer instance changes."
+    )
+    change_cost: float = Field(
+        default=0.0, ge=0, description="Cost of each instance started or stopped, quality units."
+    )
+    startup_cost: float = Field(default=0.0, ge=0, description="Cost of starting one on top of that, quality units.")
+    min_instances: dict[str, int] = Field(default_factory=dict, description="Least instances of a self-hosted model.")
+    max_instances: dict[str, int] = Field(default_factory=dict, description="Most instances of a self-hosted model.")
+    gpu_hour_usd: float = Field(
+        default=0.0, ge=0, description="Price of a GPU-hour, USD; an allocation pays it out of the night's budget."
+    )
+    slots_by_length: dict[int, float] = Field(
+        default_factory=dict,
+        description="Slots of an instance that a query takes from so many input tokens on; one below.",
+    )
+    accept_last_allocation: bool = Field(
+        default=False, description="Whether a night without an allocation takes the last one there is."
+    )
 
     chunks: int = Field(default=4, ge=1, description="Chunks that a backlog is estimated and written in.")
     gap: float = Field(default=1e-6, gt=0, description="Gap to prove before the solver stops.")
@@ -95,12 +118,19 @@ class Settings(BaseSettings):
     wait_limit_minutes: float = Field(default=120.0, ge=0, description="Longest wait for data that is not there yet.")
     wait_poll_seconds: float = Field(default=10.0, gt=0, description="How often a wait looks.")
 
-    @field_validator("gpu_budget")
+    @field_validator("gpu_budget", "min_instances", "max_instances")
     @classmethod
-    def _gpus_not_negative(cls, gpus: dict[str, int]) -> dict[str, int]:
-        if any(count < 0 for count in gpus.values()):
-            raise ValueError(f"GPUs must be at least 0, got {gpus}")
-        return gpus
+    def _counts_not_negative(cls, counts: dict[str, int]) -> dict[str, int]:
+        if any(count < 0 for count in counts.values()):
+            raise ValueError(f"counts must be at least 0, got {counts}")
+        return counts
+
+    @field_validator("slots_by_length")
+    @classmethod
+    def _slots_above_nothing(cls, slots: dict[int, float]) -> dict[int, float]:
+        if any(tokens < 0 or not taken > 0 for tokens, taken in slots.items()):
+            raise ValueError(f"tokens must be at least 0 and slots above 0, got {slots}")
+        return slots
 
     @field_validator("team_budgets_usd")
     @classmethod

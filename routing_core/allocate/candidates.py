@@ -2,7 +2,8 @@
 
 A candidate takes the calendar — ndarray of shape (n_days, n_tasks), queries, NaN where unknown — and the horizon,
 at least 1 day, and returns ndarray of shape (n_tasks,): expected counts ``horizon`` days after the last row.
-NaN means that it cannot tell. Another library's model joins by being wrapped as such a function in ``CANDIDATES``.
+NaN means that it cannot tell. A library's model joins by being wrapped as such a function in ``CANDIDATES``, as the
+structural one is where its library is installed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from itertools import product
 import numpy as np
 
 from routing_core.allocate.history import Floats
+from routing_core.allocate.structural import installed, structural
 
 Candidate = Callable[[Floats, int], Floats]
 
@@ -81,11 +83,13 @@ def holt_winters(calendar: Floats, horizon: int) -> Floats:
 
 
 def blend(calendar: Floats, horizon: int) -> Floats:
-    """Mean of all others: rarely the best on one day, rarely far off."""
-    others = np.array([forecast(calendar, horizon) for name, forecast in CANDIDATES.items() if name != "blend"])
+    """Mean of our own others: rarely the best on one day, rarely far off."""
+    others = np.array([forecast(calendar, horizon) for forecast in BLENDED])
     return _mean(others, np.isfinite(others).astype(np.float64))
 
 
+BLENDED: tuple[Candidate, ...] = (same_weekday, seasonal_naive, recent_mean, weekday_profile, holt_winters)
+"""What the blend is of."""
 CANDIDATES: Mapping[str, Candidate] = {
     "same_weekday": same_weekday,
     "seasonal_naive": seasonal_naive,
@@ -93,6 +97,7 @@ CANDIDATES: Mapping[str, Candidate] = {
     "weekday_profile": weekday_profile,
     "holt_winters": holt_winters,
     "blend": blend,
+    **({"structural": structural} if installed() else {}),
 }
 """The candidates that compete, by name; of equals the first is taken."""
 

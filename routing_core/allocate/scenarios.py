@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ OUTER = 0.3
 and spread (Keefer & Bodily, Management Science 29(5), 1983, after Swanson)."""
 NORMAL_80 = 1.2816
 """Half-width of a normal 80 % interval, in standard deviations."""
+RAKES = 30
+"""Rounds in which weights are drawn to both mixes; they settle in fewer unless the mixes contradict each other."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +120,103 @@ def represent(demand: Scenarios, tasks: Sequence[str]) -> Floats:
     per_query = np.divide(demand.counts, size, out=np.zeros_like(demand.counts), where=size > 0)
     orphaned = demand.counts[:, size == 0].sum(axis=1, keepdims=True)
     return np.asarray(per_query @ member + orphaned / max(len(task), 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grouping:
+    """A second mix that a sample is to show, such as clusters of prompts.
+
+    Attributes
+    ----------
+    of : ndarray of int, shape (n_queries,), in [0, n_groups)
+        Group of each sampled query.
+    expected : ndarray of shape (n_groups,), queries
+    """
+
+    of: NDArray[np.intp]
+    expected: Floats
+
+
+def rake(weight: Floats, tasks: Sequence[str], grouping: Grouping) -> Floats:
+    """Draw weights towards a second mix, each task's total kept (Deming & Stephan, Ann. Math. Stat. 11(4), 1940).
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_scenarios, n_queries)
+        As :func:`represent` makes them.
+    tasks : sequence of str, length n_queries
+    grouping : Grouping
+        Its mix holds in every scenario, at that scenario's volume. A group without a sampled query is left out.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_scenarios, n_queries)
+        Each scenario's volume, and each task's part in it, as before.
+    """
+    group = _membership(grouping.of, np.arange(len(grouping.expected)))
+    task = _membership(np.asarray(tasks, dtype=object), sorted(set(tasks)))
+    wanted = grouping.expected * (group.sum(axis=1) > 0)
+    if not wanted.sum() > 0:
+        return weight
+    of_task = weight @ task.T
+    of_group = weight.sum(axis=1, keepdims=True) * (wanted / wanted.sum())
+    for _ in range(RAKES):
+        weight = weight * (_ratio(of_group, weight @ group.T) @ group)
+        weight = weight * (_ratio(of_task, weight @ task.T) @ task)
+    return _kept(weight, of_task @ task, task)
+
+
+def as_batches(
+    demand: Scenarios, weight: Floats, batches: int, draws: int, seed: int
+) -> tuple[tuple[str, ...], Floats, Floats]:
+    """Scenarios of nights that come in batches, each of which must fit the fleet by itself.
+
+    A random batch stands for all of its night: its queries count ``batches`` times, so that the night's capacity
+    and budget, which are those of a batch times ``batches``, hold for the batch.
+
+    Parameters
+    ----------
+    demand : Scenarios
+    weight : ndarray of shape (n_scenarios, n_queries)
+    batches : int, at least 1
+    draws : int, at least 1
+        Batches drawn of each scenario.
+    seed : int
+
+    Returns
+    -------
+    names : tuple of str, length n_scenarios · draws
+    probability : ndarray of shape (n_scenarios · draws,)
+    weight : ndarray of shape (n_scenarios · draws, n_queries)
+        Rows sum to the scenario's volume.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [_drawn(rng, row, batches, draws) for row in weight]
+    names = tuple(f"{name}, batch {k + 1}" for name in demand.names for k in range(draws))
+    return names, np.repeat(demand.weight / draws, draws), np.concatenate(drawn)
+
+
+def _drawn(rng: np.random.Generator, weight: Floats, batches: int, draws: int) -> Floats:
+    total = float(weight.sum())
+    if not total > 0:
+        return np.zeros((draws, len(weight)))
+    size = max(1, round(total / batches))
+    return np.asarray(rng.multinomial(size, weight / total, draws) * (total / size))
+
+
+def _membership(of: NDArray[Any], groups: Iterable[Any]) -> Floats:
+    """Who belongs to which group: ndarray of shape (n_groups, n_queries), 0 or 1."""
+    return np.array([of == group for group in groups], dtype=np.float64).reshape(-1, len(of))
+
+
+def _ratio(wanted: Floats, got: Floats) -> Floats:
+    return np.divide(wanted, got, out=np.ones_like(wanted), where=got > 0)
+
+
+def _kept(weight: Floats, of_task: Floats, task: Floats) -> Floats:
+    """The weights, but a task that raking left without any is spread evenly again."""
+    lost = (weight @ task.T @ task <= 0) & (of_task > 0)
+    return np.where(lost, of_task / np.maximum(task.sum(axis=1) @ task, 1.0), weight)
 
 
 def _of_volume(expected: Floats, volume: float) -> Floats:

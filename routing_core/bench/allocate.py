@@ -1,45 +1,39 @@
 """Does optimising the fleet pay? Realised quality on held-out queries against naive fleets, RouterBench's wide table.
 
 Every seed splits the queries in halves. Out-of-fold estimates of the first half size the fleets; the second
-half, estimated from the first, is routed batch by batch under each fleet's capacity and the same budget, and
+half, estimated from the first, is routed in batches of 100 under each fleet's capacity and the same budget, and
 scored by what was observed. A deferred query scores 0. All fleets route with the same solver and estimates.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import date
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
 
 from routing_core.allocate.instances import AllocationParameters, AllocationProblem, allocate
 from routing_core.allocate.policies import POLICIES
+from routing_core.bench.tiers import GPU_TYPE, fleet_catalog
 from routing_core.errors import ContractError
-from routing_core.records.catalog import Catalog, Model, Price, Serving
+from routing_core.records.catalog import Catalog
+from routing_core.route.arrival import solve_arrival
 from routing_core.route.parameters import Parameters
 from routing_core.route.problem import UNLIMITED, Problem
-from routing_core.route.solve import solve
+from routing_core.workload.wide import read_wide
 
-TIERS: Mapping[str, tuple[int, int]] = {
-    "meta/llama-2-70b-chat": (8, 16),
-    "mistralai/mixtral-8x7b-chat": (4, 8),
-    "zero-one-ai/Yi-34B-Chat": (4, 8),
-    "meta/code-llama-instruct-34b-chat": (4, 8),
-    "WizardLM/WizardLM-13B-V1.2": (2, 4),
-    "mistralai/mistral-7b-chat": (1, 1),
-}
-"""GPUs and concurrency of an instance of each open model: the paper's tiers 8/4/2/1 and 1–16, by size of the model."""
-GPU_TYPE = "gpu"
-COST = "|total_cost"
 BATCH = 100
 FOLDS = 5
 NEIGHBOURS = 100
@@ -47,7 +41,9 @@ BAGS = 10
 DIMENSIONS = 64
 ROUTING = Parameters(gap=1e-3, core_effort=0.02, threads=1)
 """How batches are routed: tight ones of 100 would take seconds each to close the last tenth of a percent."""
-_DAY = date(2024, 1, 1)
+FEWEST_KNOWN = 0.5
+"""Share of the rows that a model must have been scored on; rows that miss one of the others are left out."""
+FEWEST_ROWS = 4 * FOLDS
 
 Floats = NDArray[np.float64]
 Estimator = Callable[[Floats, Floats, Floats, int], Floats]
@@ -98,48 +94,71 @@ def bench_allocate(
     -------
     dict
         ``cells``: gpus, budget_usd, baseline, gain_pct (paired mean over seeds of the relative gain in realised
-        quality), stderr_pct, quality, baseline_quality; and ``seeds``, ``queries``, ``batch``, ``models``.
+        quality), stderr_pct, quality, baseline_quality; and ``seeds``, ``queries``, ``batch``, ``models``,
+        ``self_hosted``: model to (GPUs, concurrency) of an instance.
 
     Raises
     ------
     ContractError
-        If the file lacks the columns, or has no model with a tier.
+        If the file lacks the columns or rows.
     """
     table = read_table(outcomes_file)
-    catalog = _catalog(table.models)
+    cells = [(gpu_count, budget) for gpu_count in gpus for budget in budgets]
+    measure = partial(_measure, table=table, cells=cells, estimator=estimator or bagged_neighbours)
     realised: dict[tuple[int, float, str], list[float]] = {}
-    for seed in range(seeds):
-        split = _split(table, seed, estimator or bagged_neighbours)
-        for gpu_count in gpus:
-            for budget in budgets:
-                for name, quality in _compare(catalog, split, gpu_count, budget).items():
-                    realised.setdefault((gpu_count, budget, name), []).append(quality)
-    cells = [_cell(realised, g, b, name) for g in gpus for b in budgets for name in POLICIES]
-    return {"cells": cells, "seeds": seeds, "queries": len(table.score), "batch": BATCH, "models": len(catalog)}
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, seeds), get_context("spawn")) as pool:
+        for of_seed in pool.map(measure, range(seeds)):
+            for key, quality in of_seed.items():
+                realised.setdefault(key, []).append(quality)
+    return {
+        "cells": [_cell(realised, *cell, name) for cell in cells for name in POLICIES],
+        "seeds": seeds,
+        "queries": len(table.score),
+        "batch": BATCH,
+        "models": len(table.models),
+        "self_hosted": {
+            model.name: [model.gpus_per_instance, model.concurrency_per_instance]
+            for model in fleet_catalog(table.models, table.cost).self_hosted
+        },
+    }
+
+
+def _measure(
+    seed: int, *, table: Table, cells: Sequence[tuple[int, float]], estimator: Estimator
+) -> dict[tuple[int, float, str], float]:
+    """Realised quality of every fleet in every cell, on one split; its estimates serve all cells."""
+    with threadpool_limits(limits=1):
+        catalog, split = fleet_catalog(table.models, table.cost), _split(table, seed, estimator)
+        return {
+            (gpus, budget, name): quality
+            for gpus, budget in cells
+            for name, quality in _compare(catalog, split, gpus, budget).items()
+        }
 
 
 def read_table(path: Path) -> Table:
-    """Read the wide table; rows with missing scores and repeated prompts are left out.
+    """Read the wide table; repeated prompts, models hardly ever scored and rows that miss a score are left out.
 
     Raises
     ------
     ContractError
-        If columns are missing.
+        If columns are missing, or too few rows are left.
     """
-    frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    models = tuple(str(name) for name in frame.columns if f"{name}{COST}" in frame.columns)
-    if not models or "prompt" not in frame.columns or not set(models) & set(TIERS):
+    wide, _ = read_wide(path)
+    known = np.isfinite(wide.score)
+    models = known.mean(axis=0) >= FEWEST_KNOWN if len(wide) else np.zeros(len(wide.models), dtype=bool)
+    rows = np.flatnonzero(known[:, models].all(axis=1))
+    if not models.any() or len(rows) < FEWEST_ROWS:
         raise ContractError(
-            f"{path.name}: a wide outcomes table needs prompt, a score column per model, <model>{COST}, and at least "
-            f"one of {', '.join(TIERS)}; got {', '.join(map(str, frame.columns[:6]))}, …"
+            f"file {path} must have at least {FEWEST_ROWS} rows with a score and a cost of every model to be split, "
+            f"has {len(rows) if models.any() else 0}"
         )
-    columns = [*models, *(f"{name}{COST}" for name in models)]
-    frame = frame.dropna(subset=columns).drop_duplicates("prompt")
+    kept = wide.take(rows)
     return Table(
-        models=models,
-        features=_features(frame["prompt"].astype(str).tolist()),
-        score=frame[list(models)].to_numpy(dtype=np.float64).clip(0.0, 1.0),
-        cost=frame[columns[len(models) :]].to_numpy(dtype=np.float64),
+        models=tuple(name for name, keep in zip(wide.models, models, strict=True) if keep),
+        features=_features(kept.prompt.tolist()),
+        score=kept.score[:, models],
+        cost=kept.cost_usd[:, models],
     )
 
 
@@ -228,46 +247,24 @@ def _problem(catalog: Catalog, split: _Split, gpus: int, budget: float) -> Alloc
 
 
 def _realised(problem: AllocationProblem, split: _Split, fleet: NDArray[np.int64], budget: float) -> float:
-    """Mean observed score of the held-out queries, routed in batches under the fleet's capacity."""
-    limits = problem.capacity(fleet)
-    capacity = np.where(np.isfinite(limits), limits, 0).astype(np.int64)
-    capacity[~np.isfinite(limits)] = UNLIMITED
-    earned = 0.0
-    for start in range(0, len(split.score), BATCH):
-        batch = slice(start, start + BATCH)
-        n = len(split.score[batch])
-        night = Problem(
-            quality=split.quality[batch].astype(np.float32),
-            cost=split.cost[batch].astype(np.float32),
-            penalty=np.zeros(n, dtype=np.float32),
-            budget=n * budget,
-            capacity=capacity * n // BATCH if n < BATCH else capacity,
-        )
-        model = solve(night, ROUTING).model
-        served = np.flatnonzero(model >= 0)
-        earned += float(split.score[batch][served, model[served]].sum())
-    return earned / len(split.score)
-
-
-def _catalog(models: tuple[str, ...]) -> Catalog:
-    """The file's models: those with a tier on our GPUs, all others behind an API."""
-    price = (Price(_DAY, 0.0, 0.0),)
-    return Catalog(tuple(_model(name, price) for name in models))
-
-
-def _model(name: str, prices: tuple[Price, ...]) -> Model:
-    if name not in TIERS:
-        return Model(name, Serving.API, prices, context_window=8192)
-    gpus, concurrency = TIERS[name]
-    return Model(
-        name,
-        Serving.SELF_HOSTED,
-        prices,
-        context_window=8192,
-        gpu_type=GPU_TYPE,
-        gpus_per_instance=gpus,
-        concurrency_per_instance=concurrency,
+    """Mean observed score of the held-out queries, routed in whole batches under the fleet's capacity."""
+    size = min(BATCH, len(split.score))
+    n = len(split.score) // size * size
+    limits = problem.capacity(fleet) * (size / BATCH)
+    capacity = np.full(len(limits), UNLIMITED)
+    limited = np.isfinite(limits)
+    capacity[limited] = limits[limited].astype(np.int64)
+    night = Problem(
+        quality=split.quality[:n].astype(np.float32),
+        cost=split.cost[:n].astype(np.float32),
+        penalty=np.zeros(n, dtype=np.float32),
+        budget=n * budget,
+        capacity=capacity,
+        batches=n // size,
     )
+    model = solve_arrival(night, np.arange(n) // size + 1, ROUTING).model
+    served = np.flatnonzero(model >= 0)
+    return float(split.score[served, model[served]].sum()) / n
 
 
 def _cell(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
@@ -22,13 +23,44 @@ TIERS = ((8, 32), (4, 20), (4, 16), (2, 10), (1, 6), (1, 5))
 WEEK = np.array([1.1, 1.15, 1.1, 1.05, 0.95, 0.5, 0.45])
 
 
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How a month's demand moves.
+
+    Attributes
+    ----------
+    volume, mix : float, at least 0
+        Standard deviation of a night's step of the log volume, shared by all tasks, and of each task's own.
+    """
+
+    volume: float
+    mix: float
+
+
+DRIFTS: Mapping[str, Drift] = {"quiet": Drift(0.02, 0.0), "lively": Drift(0.03, 0.05), "restless": Drift(0.05, 0.12)}
+"""Months by name: a wandering level; a mix that moves too; one that turns over within a fortnight."""
+
+
 def bench_churn(nights: int = 30, seed: int = 0) -> dict[str, Any]:
+    """Simulate a month of allocations under each kind of drift: see :func:`month`.
+
+    Returns
+    -------
+    dict
+        The figures of the liveliest month, and under ``months`` those of each by its name.
+    """
+    months = {name: month(nights, seed, drift) for name, drift in DRIFTS.items()}
+    return {**list(months.values())[-1], "months": months}
+
+
+def month(nights: int, seed: int, drift: Drift) -> dict[str, Any]:
     """Allocate every night of a simulated month twice: with hysteresis against the night before, and without.
 
     Parameters
     ----------
     nights : int, at least 2
     seed : int
+    drift : Drift
 
     Returns
     -------
@@ -37,7 +69,7 @@ def bench_churn(nights: int = 30, seed: int = 0) -> dict[str, Any]:
         quality given up for it; ``nights``, ``changed_nights_stable``, ``changed_nights_free``.
     """
     rng = np.random.default_rng(seed)
-    counts, base = _backlog(rng, HISTORY + nights), _problem(rng)
+    counts, base = _backlog(rng, HISTORY + nights, drift), _problem(rng)
     tasks = tuple(f"task{j}" for j in range(TASKS))
     days = tuple(FIRST + timedelta(days=k) for k in range(len(counts)))
     free: list[dict[str, int]] = []
@@ -69,10 +101,11 @@ def _changes(plans: list[dict[str, int]]) -> list[int]:
     return [sum(abs(after[name] - before[name]) for name in after) for before, after in pairwise(plans)]
 
 
-def _backlog(rng: np.random.Generator, days: int) -> NDArray[np.int64]:
-    """Counts by day and task: weekly season, wandering level, more than Poisson noise."""
-    level = np.exp(np.cumsum(rng.normal(0, 0.02, days)))
-    mean = rng.lognormal(7, 0.6, TASKS) * WEEK[np.arange(days) % 7, np.newaxis] * level[:, np.newaxis]
+def _backlog(rng: np.random.Generator, days: int, drift: Drift) -> NDArray[np.int64]:
+    """Counts by day and task: weekly season, wandering level and mix, more than Poisson noise."""
+    steps = rng.normal(0, drift.volume, (days, 1)) + rng.normal(0, drift.mix, (days, TASKS))
+    level = np.exp(np.cumsum(steps, axis=0))
+    mean = rng.lognormal(7, 0.6, TASKS) * WEEK[np.arange(days) % 7, np.newaxis] * level
     counts: NDArray[np.int64] = rng.poisson(mean * rng.gamma(100, 0.01, mean.shape))
     return counts
 

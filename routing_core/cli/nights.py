@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -31,6 +31,38 @@ def allocate(
     from routing_core.steps.allocate import allocate as step
 
     show(as_json, step(dt, ready_settings(), run_key=run_key(), predictor_policy=predictor_policy), lines)
+
+
+@app.command("allocate-value")
+def allocate_value(
+    dt: Dt,
+    gpu_type: Annotated[str | None, typer.Option(help="Type of GPU varied; needed if there are several.")] = None,
+    upto: Annotated[
+        int | None, typer.Option(min=0, help="Most GPUs; as many as the stock takes by default, or as budgeted.")
+    ] = None,
+    predictor_policy: Annotated[Policy, typer.Option(help="Which predictor.")] = "as_of",
+    as_json: Json = False,
+) -> None:
+    """Show what 0, 1, 2, … GPUs would be worth on the day after, and fleets nearly as good; nothing is recorded."""
+    from routing_core.steps.allocate import value_of_gpus as step
+
+    found = step(dt, ready_settings(), gpu_type=gpu_type, upto=upto, predictor_policy=predictor_policy)
+    show(as_json, found, _value_lines)
+
+
+def _value_lines(found: dict[str, Any]) -> str:
+    """The value table, then the rest."""
+    rest = {name: value for name, value in found.items() if name not in ("gpus", "alternatives")}
+    others = [f"{row['changes']}  {row['objective']:.6g}" for row in found["alternatives"]]
+    heading = f"{'GPUs':>5} {'quality':>12} {'deferred':>10} {'last GPU':>10}  instances"
+    return "\n".join([heading, *map(_value_line, found["gpus"]), "", lines(rest), "", "nearly as good", *others])
+
+
+def _value_line(row: dict[str, Any]) -> str:
+    running = ", ".join(f"{count} {name}" for name, count in row["instances"].items() if count) or "none"
+    if not row["feasible"]:
+        return f"{row['gpus']:>5}  no instances keep every rule"
+    return f"{row['gpus']:>5} {row['quality']:>12.2f} {row['deferred']:>10.1f} {row['shadow_price']:>10.3f}  {running}"
 
 
 @app.command()

@@ -3,44 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import Row
+from sqlalchemy import Connection
 
-from routing_core.allocate.forecast import MixForecast, forecast
-from routing_core.allocate.history import DailyCounts
-from routing_core.allocate.instances import AllocationPlan, AllocationProblem
+from routing_core.allocate.forecast import MixForecast
+from routing_core.allocate.instances import AllocationParameters, AllocationPlan, value_table
 from routing_core.allocate.instances import allocate as solve
-from routing_core.allocate.scenarios import represent, scenarios
-from routing_core.errors import SolverError
-from routing_core.predict.predictor import Predictor
+from routing_core.errors import SettingsError, SolverError
 from routing_core.records.catalog import Catalog
-from routing_core.records.queries import Queries
-from routing_core.route.admission import Night, Patience, capacity_per_batch, deferral_penalty, eligibility
-from routing_core.settings import Settings, execution_date
-from routing_core.steps.estimates import estimates_for
-from routing_core.store import allocations, history, predictors, versions
-from routing_core.store.catalog import read_catalog
+from routing_core.settings import Settings
+from routing_core.steps.demand import (
+    ClusterForecast,
+    Expected,
+    Known,
+    clusters_of,
+    count_clusters,
+    expect,
+    known_by,
+    pose,
+)
+from routing_core.store import allocations, predictors, versions
 from routing_core.store.database import reading, writing
-
-_SAMPLE_DAYS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What is known at the end of ``dt``."""
-
-    catalog: Catalog
-    counts: DailyCounts
-    unreadable: tuple[str, ...]
-    sample: Queries | None
-    predictor: Predictor
-    version: Row[Any]
-    yesterday: Mapping[str, int] | None
 
 
 def allocate(
@@ -53,10 +40,12 @@ def allocate(
 ) -> dict[str, Any]:
     """Decide the instances that serve ``dt + 1``, from what is known at the end of ``dt``.
 
+    The forecasts made for ``dt`` by cluster of prompts are scored on the way: the backlog of ``dt`` is read here.
+
     Returns
     -------
     dict
-        allocation_id (None of a dry run), for_date, instances, status, objective, gap, change, forecast.
+        allocation_id (None of a dry run), for_date, instances, status, objective, gap, change, forecast, notes.
 
     Raises
     ------
@@ -66,10 +55,9 @@ def allocate(
         If stock, pins, GPUs and the change limit contradict each other.
     """
     for_date = dt + timedelta(days=1)
-    known = _known(dt, settings, predictor_policy)
-    expected = forecast(known.counts, for_date)
-    problem = _problem(known, expected, settings, for_date)
-    plan = solve(problem)
+    known = known_by(dt, settings, predictor_policy)
+    expected = expect(known, settings, for_date)
+    plan = solve(pose(known, expected, settings, for_date), _parameters(settings))
     if not plan.status.usable:
         raise SolverError(f"no instances for {for_date} keep every rule: {'; '.join(plan.notes)}")
     report = {
@@ -80,119 +68,152 @@ def allocate(
         "objective": plan.objective,
         "gap": plan.gap,
         "change": plan.diff,
-        "forecast": {"method": expected.method, "queries": round(expected.total[0], 1)},
+        "forecast": {"method": expected.tasks.method, "queries": round(expected.tasks.total[0], 1)},
+        "notes": [*plan.notes, *known.notes],
     }
     if dry_run:
         return report
+    came = _clusters_that_came(known, settings)
     with writing(settings) as connection:
-        forecast_id = allocations.record_forecast(connection, _forecast_rows(expected, dt))
-        values = _allocation_values(plan, settings, known, forecast_id) | {"dt": dt, "run_key": run_key}
+        for forecast_id, counts in came.items():
+            allocations.score_clusters(connection, forecast_id, counts)
+        forecast_id = _record_forecasts(connection, expected, known, settings)
+        values = _allocation_values(plan, settings, known, expected) | {"dt": dt, "run_key": run_key}
         rows = _instance_rows(plan, known.catalog, known.yesterday)
-        report["allocation_id"] = allocations.record_allocation(connection, for_date, values, rows)
+        report["allocation_id"] = allocations.record_allocation(
+            connection, for_date, values | {"forecast_id": forecast_id}, rows
+        )
     return report
 
 
-def _known(dt: date, settings: Settings, policy: Literal["as_of", "latest"]) -> _Known:
-    days = history.days_before(settings.backlog_root, dt, settings.history_days)
-    sample = history.sample_queries(
-        settings.backlog_root, days[-_SAMPLE_DAYS:], settings.allocation_sample, settings.seed
-    )
-    with reading(settings) as connection:
-        version = versions.choose_predictor(connection, dt, policy)
-        serving = allocations.last_allocation(connection, dt)
-        yesterday = allocations.instances_of(connection, serving).instances if serving else None
-    counts, unreadable = history.count_tasks(settings.backlog_root, days)
-    return _Known(
-        catalog=read_catalog(settings.catalog_file),
-        counts=_daily_counts(counts),
-        unreadable=unreadable,
-        sample=sample,
-        predictor=predictors.load_cached(settings.predictors_root, version.content_hash),
-        version=version,
-        yesterday=yesterday,
-    )
+def value_of_gpus(
+    dt: date,
+    settings: Settings,
+    *,
+    gpu_type: str | None = None,
+    upto: int | None = None,
+    predictor_policy: Literal["as_of", "latest"] = "as_of",
+) -> dict[str, Any]:
+    """What other GPU budgets would be worth on ``dt + 1``; nothing is recorded.
 
+    Parameters
+    ----------
+    dt : date
+    settings : Settings
+    gpu_type : str, optional
+        Type that is varied; may be left out where there is one.
+    upto : int, optional
+        Most GPUs; by default as many as the stock of all models takes, or the budget where a stock is unlimited.
+    predictor_policy : {"as_of", "latest"}
 
-def _daily_counts(by_day: Mapping[date, Mapping[str, int]]) -> DailyCounts:
-    tasks = tuple(sorted({task for counts in by_day.values() for task in counts}))
-    rows = [[counts.get(task, 0) for task in tasks] for counts in by_day.values()]
-    counts = np.array(rows, dtype=np.int64).reshape(len(by_day), len(tasks))
-    return DailyCounts(days=tuple(by_day), tasks=tasks, counts=counts)
+    Returns
+    -------
+    dict
+        for_date, gpu_type, budget; gpus: a row for each number of GPUs from 0 with quality, objective (quality
+        units), deferred (queries), instances, shadow_price of its last GPU, feasible; shadow_price by GPU type;
+        alternatives (instances, changes, objective) within 0.1 % of the plan; instances, change.
 
-
-def _problem(known: _Known, expected: MixForecast, settings: Settings, for_date: date) -> AllocationProblem:
-    catalog = known.catalog
-    demand = scenarios(expected, settings.demand_scenarios, settings.seed)
-    base: dict[str, Any] = {
-        "catalog": catalog,
-        "batches": settings.batches,
-        "gpu_budget": settings.gpu_budget,
-        "scenario_weight": demand.weight,
-        "scenario_names": demand.names,
-        "budget_usd": np.full(len(demand.weight), settings.budget_usd / _margin(known.predictor, expected, settings)),
-        "api_capacity": _api_capacity(catalog, settings),
-        "yesterday": known.yesterday,
-        "max_changes": settings.max_instance_changes if known.yesterday is not None else None,
+    Raises
+    ------
+    MissingPredictorError
+        If no predictor is promoted yet.
+    SettingsError
+        If the type is unknown, or must be given.
+    """
+    for_date = dt + timedelta(days=1)
+    known = known_by(dt, settings, predictor_policy)
+    problem = pose(known, expect(known, settings, for_date), settings, for_date)
+    gpu_type = _gpu_type(gpu_type, problem.gpu_types)
+    most = _most_gpus(known.catalog, gpu_type, settings) if upto is None else upto
+    plan, rows = solve(problem, _parameters(settings)), value_table(problem, gpu_type, most, _parameters(settings))
+    return {
+        "for_date": for_date.isoformat(),
+        "gpu_type": gpu_type,
+        "budget": problem.gpu_budget.get(gpu_type, 0),
+        "status": plan.status.value,
+        "instances": dict(plan.instances),
+        "change": plan.diff,
+        "gpus": [asdict(row) for row in rows],
+        "shadow_price": dict(plan.shadow_price),
+        "budget_price": plan.budget_price,
+        "alternatives": [asdict(other) for other in plan.alternatives],
+        "notes": [*plan.notes, *known.notes],
     }
-    if known.sample is None:
-        return _nobody(base, len(catalog), len(demand.weight))
-    estimates, modelled = estimates_for(
-        known.predictor, known.sample, catalog, execution_date(for_date), settings.robust_level
-    )
-    eligible = eligibility(known.sample, estimates, catalog) & modelled
-    routable = eligible.any(axis=1)
-    return AllocationProblem(
-        quality=estimates.lower_quality[routable],
-        cost=estimates.cost_usd[routable],
-        eligible=eligible[routable],
-        penalty=_penalty(known.sample, settings, for_date)[routable],
-        weight=represent(demand, known.sample.task[routable].tolist()),
-        **base,
-    )
 
 
-def _margin(predictor: Predictor, expected: MixForecast, settings: Settings) -> float:
-    """The margin that a night of the expected size will be planned with."""
-    return max(1.0, predictor.cost_margin.factor(round(expected.total[0]), settings.overspend_probability))
+def _parameters(settings: Settings) -> AllocationParameters:
+    return AllocationParameters(worst_case_share=settings.worst_case_share, indifference=settings.instance_indifference)
 
 
-def _nobody(base: dict[str, Any], n_models: int, n_scenarios: int) -> AllocationProblem:
-    """The problem of a day for which no query is known: one that stands for none."""
-    one = np.zeros((1, n_models), dtype=np.float32)
-    nothing = np.zeros((n_scenarios, 1))
-    return AllocationProblem(quality=one, cost=one, penalty=np.zeros(1), weight=nothing, **base)
+def _gpu_type(asked: str | None, known: tuple[str, ...]) -> str:
+    if asked is None and len(known) == 1:
+        return known[0]
+    if asked not in known:
+        raise SettingsError(f"gpu_type must be one of {', '.join(known) or 'none'}, got {asked}")
+    return asked
 
 
-def _penalty(sample: Queries, settings: Settings, for_date: date) -> NDArray[np.float32]:
-    """Penalties as if the sample had come on the day itself: its own deadlines are of days gone by."""
-    night = Night(execution_date(for_date), settings.batches, settings.batch_minutes)
-    undated = replace(sample, deadline=np.full(len(sample), np.datetime64("NaT", "us")))
-    patience = Patience(settings.deferral_quality, settings.deferral_growth, settings.deadline_urgency)
-    return deferral_penalty(undated, np.zeros(len(sample), np.int64), night, patience)
+def _most_gpus(catalog: Catalog, gpu_type: str, settings: Settings) -> int:
+    """GPUs that the stock can use; the budget where the stock has no end."""
+    of_type = [model for model in catalog.self_hosted if model.gpu_type == gpu_type]
+    budget = settings.gpu_budget.get(gpu_type, 0)
+    if any(model.stock is None for model in of_type):
+        return budget
+    return max(budget, sum(model.gpus_per_instance * (model.stock or 0) for model in of_type))
 
 
-def _api_capacity(catalog: Catalog, settings: Settings) -> NDArray[np.float64]:
-    per_batch = [capacity_per_batch(model, 0, settings.batch_minutes) for model in catalog]
-    return np.array([np.inf if slots is None else float(slots * settings.batches) for slots in per_batch])
+def _clusters_that_came(known: Known, settings: Settings) -> dict[int, list[int]]:
+    """For each forecast made for ``dt`` by cluster and not yet scored: the queries that came, by cluster."""
+    with reading(settings) as connection:
+        waiting = allocations.unscored_clusters(connection, known.dt)
+        made_by = {row.predictor_id: versions.get_version(connection, row.predictor_id) for row in waiting}
+    came: dict[int, list[int]] = {}
+    for row in waiting:
+        predictor = predictors.load_cached(settings.predictors_root, made_by[row.predictor_id].content_hash)
+        clusters = clusters_of(predictor, row.clusters, row.seed)
+        counts = count_clusters(known.counts, [known.dt], predictor, clusters, settings)
+        if known.dt in counts:
+            came[row.forecast_id] = counts[known.dt].tolist()
+    return came
 
 
-def _forecast_rows(expected: MixForecast, dt: date) -> list[dict[str, Any]]:
-    same = {"for_date": expected.for_date, "dt": dt, "method": expected.method, "wape": _known_error(expected.error)}
-    rows = [("*", *expected.total)]
-    rows += zip(
-        expected.tasks, expected.expected.tolist(), expected.lower.tolist(), expected.upper.tolist(), strict=True
-    )
-    return [{"task": task, "expected": mean, "lower": low, "upper": high, **same} for task, mean, low, high in rows]
+def _record_forecasts(connection: Connection, expected: Expected, known: Known, settings: Settings) -> int:
+    forecast_id = allocations.record_forecast(connection, _forecast_rows(expected.tasks, known.dt))
+    if expected.clusters is not None:
+        made = {"predictor_id": known.version.predictor_id, "seed": settings.seed}
+        rows = [row | made for row in _cluster_rows(expected.clusters, known.dt)]
+        allocations.record_clusters(connection, forecast_id, rows)
+    return forecast_id
+
+
+def _forecast_rows(mix: MixForecast, dt: date) -> list[dict[str, Any]]:
+    rows = [("*", *mix.total)]
+    rows += zip(mix.tasks, mix.expected.tolist(), mix.lower.tolist(), mix.upper.tolist(), strict=True)
+    return [
+        {"task": task, "expected": mean, "lower": low, "upper": high, **_how(mix, dt)} for task, mean, low, high in rows
+    ]
+
+
+def _cluster_rows(found: ClusterForecast, dt: date) -> list[dict[str, Any]]:
+    mix = found.mix
+    columns = zip(found.about, mix.expected.tolist(), mix.lower.tolist(), mix.upper.tolist(), strict=True)
+    return [
+        {"cluster": k, "about": about, "expected": mean, "lower": low, "upper": high, **_how(mix, dt)}
+        for k, (about, mean, low, high) in enumerate(columns, start=1)
+    ]
+
+
+def _how(mix: MixForecast, dt: date) -> dict[str, Any]:
+    return {"for_date": mix.for_date, "dt": dt, "method": mix.method, "wape": _known_error(mix.error)}
 
 
 def _known_error(wape: float | None) -> float | None:
     return wape if wape is not None and np.isfinite(wape) else None
 
 
-def _allocation_values(plan: AllocationPlan, settings: Settings, known: _Known, forecast_id: int) -> dict[str, Any]:
+def _allocation_values(plan: AllocationPlan, settings: Settings, known: Known, expected: Expected) -> dict[str, Any]:
     return {
         "predictor_id": known.version.predictor_id,
-        "forecast_id": forecast_id,
         "gpu_budget": dict(settings.gpu_budget),
         "gpus_used": dict(plan.gpus_used),
         "status": plan.status.value,
@@ -208,8 +229,9 @@ def _allocation_values(plan: AllocationPlan, settings: Settings, known: _Known, 
             "gpu_shadow_price": dict(plan.shadow_price),
             "budget_shadow_price": plan.budget_price,
             "gpus_free": dict(plan.gpus_free),
-            "alternatives": [{"changes": other.changes, "objective": other.objective} for other in plan.alternatives],
-            "notes": [*plan.notes, *known.unreadable],
+            "alternatives": [asdict(other) for other in plan.alternatives],
+            "forecast_errors": {name: _known_error(error) for name, error in expected.tasks.errors.items()},
+            "notes": [*plan.notes, *known.notes],
         },
         "seed": settings.seed,
     }

@@ -133,7 +133,7 @@ def _means(connection: Connection, dt: date, settings: Settings, options: RouteO
         before = runs.take_up_from(connection, dt, asked.carry_over_days)
         sources = carry.find_sources(connection, dt, asked.carry_over_days)
     predictor = versions.choose_predictor(connection, dt, options.predictor_policy)
-    accept_last = "allocation" in options.degraded
+    accept_last = asked.accept_last_allocation or "allocation" in options.degraded
     allocation = allocations.choose_allocation(connection, dt, options.allocation_policy, accept_last=accept_last)
     return Means(
         settings=asked,
@@ -141,7 +141,7 @@ def _means(connection: Connection, dt: date, settings: Settings, options: RouteO
         predictor_id=predictor.predictor_id,
         allocation_id=allocation.allocation_id,
         carried_from_run_id=before.run_id if before else None,
-        degraded=",".join(options.degraded),
+        degraded=",".join(_degraded(options, dt, allocation.for_date)),
         sources=tuple(sources),
     )
 
@@ -151,6 +151,12 @@ def _is_chained(connection: Connection, dt: date, options: RouteOptions) -> bool
         return options.carry_over == "chained"
     reigning = runs.current_run(connection, dt)
     return reigning is not None and reigning.carried_from_run_id is not None
+
+
+def _degraded(options: RouteOptions, dt: date, for_date: date) -> tuple[str, ...]:
+    """What the run does without: said by its caller, or seen here, where the last allocation stands in for its own."""
+    stand_in = options.allocation_policy == "as_of" and for_date != dt
+    return tuple(dict.fromkeys((*options.degraded, "allocation"))) if stand_in else options.degraded
 
 
 def list_chunks(run_id: int, settings: Settings) -> list[int]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from routing_core.errors import MissingAllocationError
 from routing_core.records.allocation import Allocation
 from routing_core.store.database import next_id, now
-from routing_core.store.tables import allocations, instance_allocations, mix_forecasts
+from routing_core.store.tables import allocations, cluster_forecasts, instance_allocations, mix_forecasts
 
 Policy = Literal["as_of", "latest"]
 
@@ -31,6 +31,30 @@ def score_forecast(connection: Connection, for_date: date, actual: Mapping[str, 
         connection.execute(
             update(mix_forecasts).where(of_day, mix_forecasts.c.task == task).values(actual=came, scored_at=now())
         )
+
+
+def record_clusters(connection: Connection, forecast_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Record what a forecast expects by cluster of prompts, a row per cluster."""
+    if rows:
+        connection.execute(insert(cluster_forecasts), [{"forecast_id": forecast_id, **row} for row in rows])
+
+
+def unscored_clusters(connection: Connection, for_date: date) -> Sequence[Row[Any]]:
+    """Forecasts by cluster for a day that came and are not scored: forecast_id, predictor_id, seed, clusters."""
+    table = cluster_forecasts
+    made = (table.c.forecast_id, table.c.predictor_id, table.c.seed)
+    waiting = select(*made, func.count().label("clusters")).where(
+        table.c.for_date == for_date, table.c.scored_at.is_(None)
+    )
+    return connection.execute(waiting.group_by(*made).order_by(table.c.forecast_id)).all()
+
+
+def score_clusters(connection: Connection, forecast_id: int, actual: Sequence[float]) -> None:
+    """Fill in what came of each cluster, in order."""
+    table = cluster_forecasts
+    for cluster, came in enumerate(actual, start=1):
+        of_cluster = (table.c.forecast_id == forecast_id) & (table.c.cluster == cluster)
+        connection.execute(update(table).where(of_cluster).values(actual=came, scored_at=now()))
 
 
 def record_allocation(
@@ -103,7 +127,8 @@ def choose_allocation(connection: Connection, dt: date, policy: Policy, *, accep
         row = last_allocation(connection, dt)
     if row is None:
         raise MissingAllocationError(
-            f"no allocation serves {dt}", remedy=f"routing allocate --dt {date.fromordinal(dt.toordinal() - 1)}"
+            f"no allocation serves {dt}",
+            remedy=f"routing allocate --dt {date.fromordinal(dt.toordinal() - 1)}, or set accept_last_allocation",
         )
     return row
 

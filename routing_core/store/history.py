@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -11,11 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routing_core.errors import ContractError
+from routing_core.records.outcomes import OUTCOME_COLUMNS
 from routing_core.records.queries import QUERY_COLUMNS, Queries
 from routing_core.store.files import list_partition, partition_dates
-from routing_core.store.parquet import ReadQueries, read_queries
+from routing_core.store.parquet import read_outcomes, read_queries
 
 _COUNTED = tuple(column for column in QUERY_COLUMNS if column.name in ("query_id", "task"))
+_IDS = tuple(column for column in OUTCOME_COLUMNS if column.name == "query_id")
 
 
 def days_before(root: str | Path, dt: date, days: int) -> tuple[date, ...]:
@@ -47,7 +49,27 @@ def count_tasks(root: str | Path, days: Iterable[date]) -> tuple[dict[date, dict
     return counts, tuple(unreadable)
 
 
-def sample_queries(root: str | Path, days: Iterable[date], size: int, seed: int) -> Queries | None:
+def answered(root: str | Path, days: Iterable[date]) -> frozenset[str]:
+    """Ids of the queries answered on some days, as far as they can be read."""
+    ids: set[str] = set()
+    for day in days:
+        try:
+            ids.update(read_outcomes(root, [day], columns=_IDS)[0].query_id.tolist())
+        except ContractError:
+            continue
+    return frozenset(ids)
+
+
+def sample_each_day(root: str | Path, days: Iterable[date], size: int, seed: int) -> Iterator[tuple[date, Queries]]:
+    """At most ``size`` queries of each day, drawn by their ids; days that cannot be read or are empty are left out."""
+    for day in days:
+        if (sample := sample_queries(root, [day], size, seed)) is not None:
+            yield day, sample
+
+
+def sample_queries(
+    root: str | Path, days: Iterable[date], size: int, seed: int, *, without: frozenset[str] = frozenset()
+) -> Queries | None:
     """A sample of the queries of some days, drawn by their ids: the files they lie in do not matter. None of none.
 
     Parameters
@@ -57,13 +79,15 @@ def sample_queries(root: str | Path, days: Iterable[date], size: int, seed: int)
     size : int
         Most queries in the sample; broken rows are left out of it.
     seed : int
+    without : frozenset of str
+        Ids that are not drawn.
     """
-    read = [part for day in days if (part := _readable(root, day)) is not None]
-    draws = [_draw(part.queries.query_id, seed) for part in read]
+    read = [queries for day in days if (queries := _readable(root, day, without)) is not None]
+    draws = [_draw(queries.query_id, seed) for queries in read]
     if not any(len(draw) for draw in draws):
         return None
     highest = np.sort(np.concatenate(draws))[:size][-1]
-    kept = [part.queries.take(draw <= highest) for part, draw in zip(read, draws, strict=True) if len(draw)]
+    kept = [queries.take(draw <= highest) for queries, draw in zip(read, draws, strict=True) if len(draw)]
     sample = Queries.concatenate(kept)
     return sample.take(np.argsort(_draw(sample.query_id, seed), kind="stable"))
 
@@ -74,8 +98,10 @@ def _draw(ids: NDArray[np.object_], seed: int) -> NDArray[np.uint64]:
     return np.asarray(pd.util.hash_array(ids, hash_key=key, categorize=False), dtype=np.uint64)
 
 
-def _readable(root: str | Path, day: date) -> ReadQueries | None:
+def _readable(root: str | Path, day: date, without: frozenset[str]) -> Queries | None:
     try:
-        return read_queries(root, day, list_partition(root, day))
+        queries = read_queries(root, day, list_partition(root, day)).queries
     except ContractError:
         return None
+    kept = np.array([name not in without for name in queries.query_id], dtype=bool)
+    return queries if kept.all() else queries.take(kept)

@@ -462,6 +462,28 @@ mix_forecasts = Table(
     comment="One row per forecast and task family.",
 )
 
+cluster_forecasts = Table(
+    "cluster_forecasts",
+    metadata,
+    _column("forecast_id", Id, "Forecast the row belongs to.", primary_key=True, autoincrement=False),
+    _column("cluster", Integer, "Cluster of prompts, from 1, largest first.", primary_key=True, autoincrement=False),
+    _column("about", Text, "Task that most of its training queries have, and their share."),
+    _column("predictor_id", Id, "Predictor whose clusters they are.", ForeignKey("predictor_versions.predictor_id")),
+    _column("seed", BigInteger, "Seed that the clusters were learnt with."),
+    _column("for_date", Date, "Day that is forecast."),
+    _column("dt", Date, "Last day of history it knew: for_date − 1."),
+    _column("method", Text, "Method that won the rolling backtest."),
+    _column("expected", Double, "Expected queries."),
+    _column("lower", Double, "Lower end of the 80 % interval, queries."),
+    _column("upper", Double, "Upper end of the 80 % interval, queries."),
+    _column(
+        "wape", Double, "Weighted absolute percentage error of the method in the backtest; null without one.", null=True
+    ),
+    _column("actual", Double, "Queries that came, by a sample of them; null until the backlog arrives.", null=True),
+    _column("scored_at", Time, "When actual was filled in.", null=True),
+    comment="One row per forecast and cluster of prompts.",
+)
+
 settlements = Table(
     "settlements",
     metadata,

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from routing_core.bench.allocate import TIERS, bench_allocate
+from routing_core.bench.allocate import bench_allocate
 from routing_core.bench.churn import bench_churn
+from routing_core.bench.tiers import fleet_catalog, parameters_in
 from routing_core.errors import ContractError
 
 
@@ -17,11 +18,12 @@ def wide_file(folder: Path) -> Path:
     """A small wide table: the word in the prompt decides which open model is right; the API one costs too much."""
     rng = np.random.default_rng(0)
     kinds = rng.integers(0, 2, 240)
-    frame = pd.DataFrame({"prompt": [f"{('sums', 'poems')[kind]} number {row}" for row, kind in enumerate(kinds)]})
+    prompts = [f"{('sums', 'poems')[kind]} number {row}" for row, kind in enumerate(kinds)]
+    frame = pd.DataFrame({"sample_id": [f"s.{row}" for row in range(240)], "prompt": prompts, "eval_name": "any"})
     skill = {"mistralai/mistral-7b-chat": (0.9, 0.1), "WizardLM/WizardLM-13B-V1.2": (0.2, 0.9), "dear": (0.95, 0.95)}
     for name, by_kind in skill.items():
         frame[name] = (rng.random(240) < np.array(by_kind)[kinds]).astype(float)
-        frame[f"{name}|total_cost"] = 1e-2 if name not in TIERS else 1e-4
+        frame[f"{name}|total_cost"] = 1e-2 if name == "dear" else 1e-4
     path = folder / "wide.csv"
     frame.to_csv(path, index=False)
     return path
@@ -40,8 +42,32 @@ def test_a_file_without_the_columns_is_refused(tmp_path: Path) -> None:
     """The message names the file and what it lacks."""
     path = tmp_path / "other.csv"
     pd.DataFrame({"prompt": ["a"], "score": [1.0]}).to_csv(path, index=False)
-    with pytest.raises(ContractError, match=r"other\.csv: a wide outcomes table needs prompt"):
+    with pytest.raises(ContractError, match=r"other\.csv must have column 'sample_id'"):
         bench_allocate(path)
+
+
+def test_a_file_with_too_few_rows_is_refused(tmp_path: Path) -> None:
+    """Rows without every score are left out, and what is left must be enough to split."""
+    path = wide_file(tmp_path)
+    pd.read_csv(path).head(19).to_csv(path, index=False)
+    with pytest.raises(ContractError, match=r"must have at least 20 rows .* has 19"):
+        bench_allocate(path)
+
+
+def test_tiers_follow_the_size_in_the_name() -> None:
+    """Any table's open models get the paper's tiers by their size; names without one answer behind an API."""
+    sizes = {"meta/llama-2-70b-chat": 70, "mixtral-8x7b": 56, "Yi-34B-Chat": 34, "Qwen2.5-1.5B": 1.5}
+    assert {name: parameters_in(name) for name in sizes} == sizes
+    assert all(parameters_in(name) is None for name in ("gpt-4-1106-preview", "claude-v2", "phi-3b4", "4bit-thing"))
+    catalog = fleet_catalog((*sizes, "gpt-4"), np.ones((3, 5)))
+    assert [model.gpus_per_instance for model in catalog] == [8, 4, 4, 1, 0]
+    assert [model.concurrency_per_instance for model in catalog] == [16, 8, 8, 1, 0]
+
+
+def test_a_table_of_nameless_models_still_has_a_fleet() -> None:
+    """Without sizes, the cheaper half is hosted, larger the dearer."""
+    catalog = fleet_catalog(("a", "b", "c", "d"), np.array([[4.0, 1.0, 2.0, 3.0]]))
+    assert [model.gpus_per_instance for model in catalog] == [0, 1, 4, 0]
 
 
 @pytest.mark.big

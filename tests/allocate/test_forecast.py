@@ -34,11 +34,11 @@ def month(seed: int, days: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def nights() -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool]]:
-    """Actual counts, forecast, naive forecast, covered tasks and covered total of 6 × 12 nights."""
+    """Actual counts, forecast, naive forecast, covered tasks and covered total of 6 × 10 nights."""
     rows = []
     for seed in range(6):
         counts = month(seed, 42)
-        for k in range(30, 42):
+        for k in range(30, 40):
             known = history(counts[:k])
             prediction = forecast(known, MONDAY + timedelta(days=k))
             inside = (counts[k] >= prediction.lower) & (counts[k] <= prediction.upper)
@@ -175,3 +175,18 @@ def test_a_sample_stands_for_the_whole_demand() -> None:
     assert len(rows) == pytest.approx(28, abs=2)
     assert weight.sum(axis=1) == pytest.approx(demand.counts.sum(axis=1))
     assert rows.tolist() == draw_sample(tasks, prediction.expected, prediction.tasks, size=30, seed=1).tolist()
+
+
+def test_a_library_s_model_competes_and_reads_gaps_as_unknown() -> None:
+    """statsmodels' structural model is among the candidates; a missing day does not move its forecast of a pattern."""
+    pattern = np.tile((100 * WEEK)[:, None], (6, 2)) * (1, 0.4)
+    known = history(pattern, without=(10, 11, 24))
+    prediction = forecast(known, MONDAY + timedelta(days=42))
+    assert np.isfinite(prediction.errors["structural"])
+    assert CANDIDATES["structural"](known.calendar(), 1) == pytest.approx([110, 44], rel=0.02)
+
+
+def test_the_library_s_model_says_when_it_cannot_tell() -> None:
+    """Below two whole weeks, and of nothing, it leaves the field to the others."""
+    assert np.isnan(CANDIDATES["structural"](np.full((13, 2), 5.0), 1)).all()
+    assert np.isnan(CANDIDATES["structural"](np.zeros((21, 2)), 1)).all()
