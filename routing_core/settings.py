@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     )
     slots_by_length: dict[int, float] = Field(
         default_factory=dict,
-        description="Slots of an instance that a query takes from so many input tokens on; one below.",
+        description="Slots that an allocation counts for a query from so many input tokens on; one below.",
     )
     accept_last_allocation: bool = Field(
         default=False, description="Whether a night without an allocation takes the last one there is."

@@ -74,6 +74,19 @@ def bench_allocate(
     show(as_json, measure(outcomes, seeds=seeds), lines)
 
 
+@bench.command("allocate-size")
+def bench_allocate_size(
+    queries: Annotated[int, typer.Option(min=1, help="Sampled queries.")] = 10_000,
+    models: Annotated[int, typer.Option(min=2, help="Models, a quarter of them behind APIs.")] = 20,
+    scenarios: Annotated[int, typer.Option(min=1, help="Scenarios of demand.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Time one allocation, with and without shadow prices and alternatives."""
+    from routing_core.bench.allocate_size import bench_size as measure
+
+    show(as_json, measure(queries, models, scenarios), lines)
+
+
 @bench.command("churn")
 def bench_churn(
     nights: Annotated[int, typer.Option(min=2, help="Nights simulated.")] = 30,

@@ -18,7 +18,7 @@ from routing_core.allocate.problem import AllocationProblem
 from routing_core.allocate.scenarios import Grouping, Scenarios, as_batches, rake, represent, scenarios
 from routing_core.errors import ContractError
 from routing_core.predict.predictor import Predictor
-from routing_core.records.catalog import Catalog
+from routing_core.records.catalog import Catalog, Serving
 from routing_core.records.queries import Queries
 from routing_core.route.admission import Night, Patience, capacity_per_batch, deferral_penalty, eligibility
 from routing_core.settings import Settings, execution_date
@@ -157,7 +157,7 @@ def pose(known: Known, expected: Expected, settings: Settings, for_date: date) -
         quality=estimates.lower_quality[routable],
         cost=estimates.cost_usd[routable],
         eligible=eligible[routable],
-        load=_load(sample, len(catalog), settings),
+        load=_load(sample, catalog, settings),
         penalty=_penalty(sample, settings, for_date),
         **rules,
         **_weighted(demand, _weight(demand, sample, known, expected), settings, _margin(known, expected, settings)),
@@ -240,14 +240,18 @@ def _nobody(n_models: int) -> dict[str, Any]:
     return {"quality": one, "cost": one, "penalty": np.zeros(1)}
 
 
-def _load(sample: Queries, n_models: int, settings: Settings) -> NDArray[np.float64] | None:
-    """Slots that a query takes, by its length: ndarray of shape (n_queries, n_models), None where all take one."""
+def _load(sample: Queries, catalog: Catalog, settings: Settings) -> NDArray[np.float64] | None:
+    """Slots that a query takes of a self-hosted model, by its length: ndarray of shape (n_queries, n_models).
+
+    None where all take one. An API counts requests, whatever their length.
+    """
     if not settings.slots_by_length:
         return None
     edges = sorted(settings.slots_by_length)
     slots = np.array([1.0, *(settings.slots_by_length[edge] for edge in edges)])
     taken = slots[np.searchsorted(edges, sample.input_tokens, side="right")]
-    return np.repeat(taken[:, np.newaxis], n_models, axis=1)
+    hosted = np.array([model.serving is Serving.SELF_HOSTED for model in catalog])
+    return np.where(hosted, taken[:, np.newaxis], 1.0)
 
 
 def _penalty(sample: Queries, settings: Settings, for_date: date) -> NDArray[np.float32]:
