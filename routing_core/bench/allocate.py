@@ -39,6 +39,8 @@ FOLDS = 5
 NEIGHBOURS = 100
 BAGS = 10
 DIMENSIONS = 64
+RARE = 500
+"""Prompts beyond which a word must be in two of them to count."""
 ROUTING = Parameters(gap=1e-3, core_effort=0.02, threads=1)
 """How batches are routed: tight ones of 100 would take seconds each to close the last tenth of a percent."""
 FEWEST_KNOWN = 0.5
@@ -187,8 +189,9 @@ class _Split:
 
 
 def _features(prompts: list[str]) -> Floats:
-    words = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2)).fit_transform(prompts)
-    dimensions = min(DIMENSIONS, min(words.shape) - 1)
+    rarest = 2 if len(prompts) > RARE else 1
+    words = TfidfVectorizer(sublinear_tf=True, min_df=rarest, ngram_range=(1, 2)).fit_transform(prompts)
+    dimensions = max(1, min(DIMENSIONS, min(words.shape) - 1))
     return np.asarray(normalize(TruncatedSVD(dimensions, random_state=0).fit_transform(words)))
 
 
@@ -272,7 +275,8 @@ def _cell(
 ) -> dict[str, Any]:
     ours = np.array(realised[gpus, budget, "optimised"])
     theirs = np.array(realised[gpus, budget, name])
-    gains = 100 * (ours / theirs - 1)
+    # A baseline that earns nothing is beaten by 100 %.
+    gains = 100 * np.divide(ours - theirs, theirs, out=(ours > 0).astype(np.float64), where=theirs > 0)
     return {
         "gpus": gpus,
         "budget_usd": budget,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from routing_core.cli.nights import _value_lines
 from routing_core.errors import (
     MissingAllocationError,
     MissingPredictorError,
@@ -111,6 +112,7 @@ def test_the_value_of_gpus_rises_from_nothing_to_the_budget(world: Settings):
     assert all(later >= earlier - 1e-9 for earlier, later in pairwise(worth))
     assert found["gpus"][0]["deferred"] >= found["gpus"][-1]["deferred"]
     assert set(found["shadow_price"]) == {"h100"}
+    assert len(_value_lines(found).splitlines()) > 5
     assert rows(world, "SELECT count(*) FROM allocations") == [(1,)]
     with pytest.raises(SettingsError, match="gpu_type must be one of h100, got tpu"):
         value_of_gpus(BEFORE, small, gpu_type="tpu")
