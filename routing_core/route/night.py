@@ -31,6 +31,8 @@ THIN = 8
 """One row in so many of the sample is looked at first."""
 THIN_TAU = 1e-3
 """Smoothing at which the sample's own prices begin at the least, quality units."""
+MOST_SHARP = 60
+"""Most evaluations on those."""
 REFINED_TAU = 1e-4
 """Smoothing at which a warm start begins at the least, quality units."""
 
@@ -224,14 +226,28 @@ def _sharpen(
     behind[choice, spot] = np.inf
     with np.errstate(divide="ignore", invalid="ignore"):
         nearness = np.nan_to_num(behind / pace, nan=np.inf).min(axis=0)
-    near = nearest(nearness, parameters.pool)
-    left = block.without(choice, near)
+    left = _free(block, choice, nearness, parameters.pool)
     sharp = descend(
-        left, found.prices, tolerance=SHARP * tolerance, first_tau=float(found.tau[0]) * COOLING, last_tau=1e-7
+        left,
+        found.prices,
+        tolerance=SHARP * tolerance,
+        first_tau=float(found.tau[0]) * COOLING,
+        last_tau=1e-7,
+        max_passes=MOST_SHARP,
     )
     if block.bound(sharp.prices)[0] <= block.bound(found.prices)[0]:
         return replace(sharp, passes=found.passes + sharp.passes)
     return _finish(block, replace(found, passes=found.passes + sharp.passes), tolerance, parameters)
+
+
+def _free(block: Block, choice: NDArray[np.intp], nearness: NDArray[np.float64], pool: int) -> Block:
+    """The nearest rows, when the others take their choice: so many that these leave every limit room."""
+    while pool < len(choice):
+        left = block.without(choice, nearest(nearness, pool))
+        if np.all(left.amount >= 0):
+            return left
+        pool *= 2
+    return block
 
 
 def _finish(block: Block, found: Descent, tolerance: float, parameters: Parameters) -> Descent:

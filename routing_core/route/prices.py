@@ -21,8 +21,8 @@ LAST_TAU = 1e-6
 """Smoothing below which nothing is gained in float64."""
 COOLING = 0.25
 """Factor from one smoothing to the next."""
-FIRST_DAMPING, TRUSTED = 1e-2, 2e-2
-"""Damping of the first step, and the most at which a step tells how far the minimum is."""
+FIRST_DAMPING = 1e-2
+"""Damping of the first step at each smoothing."""
 SETTLED = 0.3
 """Distance from the smoothed minimum, a share of what smoothing costs, at which it is lowered."""
 STEPS_PER_TAU = 30
@@ -111,11 +111,14 @@ def descend(
     point = _evaluate(scaled, prices, state.tau)
     passes, open_ = 1, np.arange(count)
     while limits and passes < max_passes and len(open_):
-        step = np.maximum(state.prices[open_] + _direction(state, point, open_), 0.0) - state.prices[open_]
+        step = _step(state, point, open_, state.damping[open_])
         excess = _foretold(point, open_, step)
-        settled = excess <= SETTLED * np.maximum(point.loss[open_], tolerance[open_])
-        settled &= state.damping[open_] <= TRUSTED
-        settled |= state.steps[open_] >= STEPS_PER_TAU
+        near = SETTLED * np.maximum(point.loss[open_], tolerance[open_])
+        likely = excess <= near
+        if likely.any():  # damping makes a minimum look nearer than it is
+            at = open_[likely]
+            excess[likely] = _foretold(point, at, _step(state, point, at, np.zeros(len(at))))
+        settled = (excess <= near) | (state.steps[open_] >= STEPS_PER_TAU)
         done = settled & ((point.loss[open_] + excess <= tolerance[open_]) | (state.tau[open_] <= last_tau))
         _cool(scaled, state, point, open_[settled & ~done], last_tau)
         _newton_step(scaled, state, point, open_[~settled], step[~settled])
@@ -223,8 +226,8 @@ def _newton_step(block: Block, state: _State, point: _Point, at: NDArray[np.intp
     point.take_over(new, at, better)
 
 
-def _direction(state: _State, point: _Point, at: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Newton direction on the prices that are not held at zero."""
+def _step(state: _State, point: _Point, at: NDArray[np.intp], damping: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Newton step on the prices that are not held at zero, and no further than to zero."""
     gradient, hessian = point.gradient[at], point.hessian[at].copy()
     held = (state.prices[at] <= 0) & (gradient >= 0)
     spread = np.arange(hessian.shape[1])
@@ -232,9 +235,9 @@ def _direction(state: _State, point: _Point, at: NDArray[np.intp]) -> NDArray[np
     floor = 1e-3 * diagonal.mean(axis=1, keepdims=True) + 1e-12
     hessian[held] = 0.0
     np.swapaxes(hessian, 1, 2)[held] = 0.0
-    hessian[:, spread, spread] += np.where(held, 1.0, state.damping[at, None] * (diagonal + floor) + 1e-9 * floor)
+    hessian[:, spread, spread] += np.where(held, 1.0, damping[:, None] * (diagonal + floor) + 1e-9 * floor)
     solved = np.linalg.solve(hessian, np.where(held, 0.0, -gradient)[..., None])
-    return np.asarray(solved[..., 0], dtype=np.float64)
+    return np.maximum(state.prices[at] + solved[..., 0], 0.0) - state.prices[at]
 
 
 def _cool(block: Block, state: _State, point: _Point, at: NDArray[np.intp], last_tau: float) -> None:
