@@ -43,11 +43,11 @@ def bench_solver(
         rows = solver.bench_solver(queries, models)
         show(as_json, rows, solver.render_table)
         return
-    nights, batches = solver.run(keep, outcomes)
+    tables = solver.run(keep, outcomes)
     if as_json:
-        show(True, {"nights": nights, "batches": batches}, lines)
+        show(True, tables, lines)
     else:
-        typer.echo(f"{solver.render_table(nights)}\n\n{solver.render_table(batches)}")
+        typer.echo("\n\n".join(solver.render_table(rows) for rows in tables.values()))
 
 
 @bench.command("predict")
