@@ -122,6 +122,5 @@ def downgrade() -> None:
     op.drop_column("assignments", "row")
     op.drop_column("run_models", "capacity_left_per_batch")
     with op.batch_alter_table("routing_runs") as routing_runs:
-        routing_runs.drop_constraint("fk_routing_runs_base_run_id", type_="foreignkey")
         for column in ("base_run_id", "sent_through_batch", "shadow", "rolled_back_at"):
             routing_runs.drop_column(column)
