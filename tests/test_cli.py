@@ -36,6 +36,41 @@ def test_version_is_printed():
     assert CliRunner().invoke(app, ["--version"]).stdout.strip() == __version__
 
 
+def hand_it_out(first: int) -> None:
+    """The commands that follow a plan, each with the keys a machine reads and the lines a person does."""
+    night = ["--dt", "2026-11-22"]
+    for command, keys in (
+        (["hold", *night, "--reason", "wait"], "dt held reason held_at"),
+        (["hold", *night, "--release"], "dt held released_at"),
+        (["route", *night, "--budget", "0.001"], "run_id status objective"),
+        (["diff", str(first), str(first + 1)], "dt a b queries difference models"),
+        (["rollback", *night], "dt run_id rolled_back_run_id"),
+        (["export", *night, "--format", "jsonl"], "dt run_id format directory rows files checksum sealed_at"),
+        (["route", *night, "--as-it-was"], "run_id status"),
+        (["route", *night, "--todays-policy"], "run_id status"),
+        (["replan", *night, "--withdraw", "swift-mini", "--after-batch", "1"], "run_id replaced_run_id kept"),
+        (["export", *night], "rows"),
+    ):
+        done = CliRunner().invoke(app, [*command, "--json"], catch_exceptions=False)
+        assert done.exit_code == 0, command
+        assert set(keys.split()) <= set(json.loads(done.stdout)), command
+    for command in (["diff", str(first), str(first + 1)], ["export", *night]):
+        assert CliRunner().invoke(app, command, catch_exceptions=False).stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["route", "--dt", "2026-11-22", "--as-it-was", "--todays-policy"],
+        ["replan", "--dt", "2026-11-22", "--lose", "x"],
+    ],
+)
+def test_what_contradicts_itself_is_refused_by_name(sqlite_settings, arguments):
+    failed = routing(*arguments)
+    assert failed.returncode == SettingsError.exit_code
+    assert "Traceback" not in failed.stderr
+
+
 def test_a_night_by_hand_from_nothing_to_flat_json(home: Path):
     made = ["make-workload", "--dt", "2026-11-22", "--days", "8", "--queries-per-day", "60", "--tonight", "90"]
     for command in (
@@ -53,6 +88,7 @@ def test_a_night_by_hand_from_nothing_to_flat_json(home: Path):
     wanted = "assigned deferred rejected budget_usd planned_spend_usd objective bound gap expected_quality run_id"
     assert set(wanted.split()) <= set(answer)
     assert answer["assigned"] + answer["deferred"] + answer["rejected"] == 90
+    hand_it_out(answer["run_id"])
     shown = CliRunner().invoke(app, ["status", "--dt", "2026-11-22"])
     assert "Night of 2026-11-22" in shown.stdout
     assert "best_single" in shown.stdout
