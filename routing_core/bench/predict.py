@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from routing_core.backtest.history import read_history
 from routing_core.bench.predict_split import Split, every_method, headline, partial
 from routing_core.errors import ContractError
-from routing_core.predict.cost import implied_prices
-from routing_core.predict.labels import Labels, tabulate
-from routing_core.predict.recipe import DEFAULT
-from routing_core.store.parquet import read_outcomes
-from routing_core.workload.wide import Wide, read_wide
+from routing_core.predict.labels import Labels
 
 SEEDS = (100, 101, 102, 103, 104)
 """Of the splits; choices were made on other seeds than these."""
 FOLDS = 5
 PARTIAL_FOLDS = 2
 """Folds of each seed on which partial logs are tried; each takes two more fits."""
-UNIT = 1e-9
-"""A wide file has costs and no tokens: costs are learnt as if every nano-dollar were an output token."""
-FULL_DAYS = 14
 
 
 def bench_predict(
@@ -85,47 +78,10 @@ def read_labels(path: Path) -> tuple[Labels, NDArray[np.float64]]:
     ContractError
         If there are fewer queries than the folds need.
     """
-    labels, prices = _from_partitions(path) if path.is_dir() or path.parent.name[:3] == "dt=" else _from_wide(path)
-    if len(labels) < 100 * FOLDS:
-        raise ContractError(f"{path}: the benchmark needs {100 * FOLDS} usable queries, got {len(labels)}")
-    return labels, prices
-
-
-def _from_wide(path: Path) -> tuple[Labels, NDArray[np.float64]]:
-    """The rows with a score for every model; days are drawn, since the format has none."""
-    wide, _ = read_wide(path)
-    wide = wide.take(np.flatnonzero(~np.isnan(wide.score).any(axis=1)))
-    n, m = wide.score.shape
-    day = np.random.default_rng(0).permutation(n) * FULL_DAYS // max(n, 1)
-    labels = Labels(
-        models=wide.models,
-        prompt=list(wide.prompt),
-        task=wide.task,
-        input_tokens=_lengths(wide),
-        logged_at=(np.datetime64("2026-01-01", "D") + day).astype("datetime64[us]"),
-        quality=wide.score.astype(np.float32),
-        output_tokens=(wide.cost_usd / UNIT).astype(np.float32),
-        weight=np.ones((n, m), np.float32),
-        propensity=np.ones((n, m), np.float32),
-        embedding=None,
-        ignored=0,
-        effective=np.full(m, float(n)),
-    )
-    return labels, np.tile([0.0, UNIT], (m, 1))
-
-
-def _lengths(wide: Wide) -> NDArray[np.float64]:
-    return wide.input_tokens.astype(np.float64)
-
-
-def _from_partitions(path: Path) -> tuple[Labels, NDArray[np.float64]]:
-    partition = path if path.name.startswith("dt=") else path.parent if path.is_file() else None
-    root = partition.parent if partition else path
-    names = [partition.name] if partition else sorted(each.name for each in root.glob("dt=*"))
-    outcomes, _ = read_outcomes(str(root), [date.fromisoformat(name[3:]) for name in names])
-    models = tuple(sorted(set(outcomes.model)))
-    labels = tabulate(outcomes, models, half_life_days=DEFAULT.half_life_days, max_importance=DEFAULT.max_importance)
-    return labels, implied_prices(outcomes, models)
+    history = read_history(path)
+    if len(history.labels) < 100 * FOLDS:
+        raise ContractError(f"{path}: the benchmark needs {100 * FOLDS} usable queries, got {len(history.labels)}")
+    return history.labels, history.prices()
 
 
 def _folds(labels: Labels, prices: NDArray[np.float64], seeds: Sequence[int]) -> Iterator[Split]:

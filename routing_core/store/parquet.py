@@ -45,11 +45,15 @@ __all__ = [
     "list_partition",
     "partition_dates",
     "partition_path",
+    "read_outcome_file",
     "read_outcomes",
     "read_queries",
     "write_partition",
     "writing_partition",
 ]
+
+
+_NEVER = np.datetime64("9999-12-31", "us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,25 @@ def read_outcomes(
             parts += _check_tables([table], [f"dt={dt.isoformat()}/{name}"], [where], columns, _end_of_grace(dt))
     rejected = tuple(row for part in parts for row in part.rejected)
     return _outcomes(Values([part.values for part in parts], columns)), rejected
+
+
+def read_outcome_file(
+    file: Path, *, columns: Sequence[Column] = OUTCOME_COLUMNS
+) -> tuple[Outcomes, tuple[RejectedRow, ...]]:
+    """Read and check one local file of outcomes that is in no partition, logged whenever they were.
+
+    Raises
+    ------
+    ContractError
+        If the file is unreadable, or lacks a required column, or has one of a type that cannot hold the contract.
+    """
+    try:
+        content = pa.py_buffer(file.read_bytes())
+    except OSError as error:
+        raise ContractError(f"file {file} cannot be opened: {error}") from error
+    table = _read_table(content, str(file), columns)
+    parts = _check_tables([table], [file.name], [str(file)], columns, _NEVER)
+    return _outcomes(Values([part.values for part in parts], columns)), parts[0].rejected
 
 
 def _where(root: str | Path, dt: date, name: str) -> str:

@@ -119,6 +119,15 @@ def read_wide(path: Path) -> tuple[Wide, Cleaning]:
     return _clean(wide, usable, renamed)
 
 
+def is_long(path: Path) -> bool:
+    """Whether a file is Parquet with a row an answer, as outcomes have, not a row a prompt."""
+    try:
+        names = pq.read_schema(path).names
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+    return {"query_id", "model"} <= set(names)
+
+
 def _read(path: Path) -> pa.Table:
     try:
         with path.open("rb") as stream:

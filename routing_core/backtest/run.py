@@ -1,0 +1,235 @@
+"""A whole backtest: read the history, replay its nights, hold every duel, say what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from routing_core.backtest.comparisons import Comparison, compare
+from routing_core.backtest.duels import Duel, allocation_duels, routing_duels
+from routing_core.backtest.history import History, read_history
+from routing_core.backtest.replay import BATCH, Night, plan_nights, replay
+from routing_core.backtest.stage import Caps, Order, set_stage
+from routing_core.errors import ContractError
+from routing_core.predict.judge import LEAST_EFFECTIVE
+from routing_core.records.catalog import Catalog, Model, Serving
+from routing_core.workload.tiers import GPU_TYPE, tiered_catalog
+
+BUDGETS = (1.5e-4, 3e-4, 6e-4, 1.2e-3, 2.5e-3)
+"""USD per query."""
+ROWS = 6000
+"""Queries of all nights together up to which a log's own nights are repeated with other orders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """What a backtest found.
+
+    Attributes
+    ----------
+    outcomes : str
+        The file.
+    comparisons : tuple of Comparison
+    queries, models : int
+        Of the history.
+    nights : tuple of str
+        Replayed.
+    seeds : tuple of int
+    batch : int
+        Queries that run together.
+    notes : tuple of str
+        What a reader must know: how days came about, what was left out and why.
+    seconds : float
+    """
+
+    outcomes: str
+    comparisons: tuple[Comparison, ...]
+    queries: int
+    models: int
+    nights: tuple[str, ...]
+    seeds: tuple[int, ...]
+    batch: int
+    notes: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to replay.
+
+    Attributes
+    ----------
+    seeds : tuple of int
+        Of the draws, where the history has no days; of the order queries come in.
+    nights : int
+        Nights of a log, or of each draw.
+    budgets : tuple of float, USD per query
+    gpus : int
+        GPUs of each type for the fleets that are compared.
+    catalog : Catalog or None
+        What instances take; by default the public table's own models are known.
+    jobs : int
+        Processes.
+    """
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    nights: int = 2
+    budgets: tuple[float, ...] = BUDGETS
+    gpus: int = 16
+    catalog: Catalog | None = None
+    jobs: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """What every duel needs."""
+
+    history: History
+    nights: tuple[Night, ...]
+    catalog: Catalog
+    gpu_budget: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Duels that are held together, in one process; without caps, those of fleets."""
+
+    order: Order
+    caps: Caps
+    budget: float
+
+
+def run_backtest(outcomes: Path, options: Options = Options()) -> Backtest:
+    """Replay an outcome history and compare.
+
+    Parameters
+    ----------
+    outcomes : Path
+        As :func:`~routing_core.backtest.history.read_history` takes.
+    options : Options
+
+    Raises
+    ------
+    ContractError
+        If the history cannot be read, is too short, or logs too few of the answers that plans choose.
+    """
+    start = time.perf_counter()
+    history = read_history(outcomes)
+    plans = plan_nights(history, options.seeds, options.nights)
+    nights = _repeated(replay(history, plans, jobs=options.jobs), options.seeds)
+    catalog = _catalog(history, options.catalog)
+    world = _World(
+        history, tuple(nights), catalog, dict.fromkeys({m.gpu_type or GPU_TYPE for m in catalog}, options.gpus)
+    )
+    hosted = any(model.serving is Serving.SELF_HOSTED for model in catalog)
+    duels, effective = _hold(world, list(_tasks(options, hosted)), options.jobs)
+    if effective < LEAST_EFFECTIVE:
+        raise ContractError(
+            f"{outcomes}: the log shows too few of the answers that plans choose, {effective:.0f} effective, "
+            f"{LEAST_EFFECTIVE:.0f} needed",
+            remedy="log with exploration, or replay more nights (--nights)",
+        )
+    return Backtest(
+        outcomes=str(outcomes),
+        comparisons=tuple(compare(duels)),
+        queries=len(history.labels),
+        models=len(history.labels.models),
+        nights=tuple(night.name for night in nights),
+        seeds=options.seeds,
+        batch=BATCH,
+        notes=tuple(_notes(history, nights, options, hosted, effective)),
+        seconds=round(time.perf_counter() - start, 1),
+    )
+
+
+def _repeated(nights: list[Night], seeds: Sequence[int]) -> list[Night]:
+    """A log's own nights once for each seed, in other orders, as long as they are not too many queries."""
+    from dataclasses import replace
+
+    if len({night.seed for night in nights}) > 1:
+        return nights
+    copies = max(1, min(len(seeds), ROWS // sum(len(night.rows) for night in nights)))
+    return [replace(night, seed=seed) for seed in seeds[:copies] for night in nights]
+
+
+def _catalog(history: History, given: Catalog | None) -> Catalog:
+    """The history's models in its order; one that nobody knows the instances of is behind an API."""
+    tiered = tiered_catalog(history.labels.models)
+    if given is None:
+        return tiered
+    known: dict[str, Model] = {model.name: model for model in given}
+    return Catalog(tuple(known.get(model.name, model) for model in tiered))
+
+
+def _tasks(options: Options, hosted: bool) -> list[_Task]:
+    """The longest first, so that no process waits long for the other."""
+    fleets = [_Task(Order.RANDOM, Caps.FLEET, budget) for budget in options.budgets] if hosted else []
+    capped = [_Task(order, Caps.TWICE_EVEN, budget) for budget in options.budgets for order in Order]
+    return [*capped, *fleets, *(_Task(order, Caps.NONE, budget) for budget in options.budgets for order in Order)]
+
+
+def _hold(world: _World, tasks: list[_Task], jobs: int) -> tuple[list[Duel], float]:
+    """Hold all duels; and the least effective number of known answers that any rests on."""
+    if jobs == 1:
+        found = [_held(world, task) for task in tasks]
+    else:
+        with ProcessPoolExecutor(jobs, get_context("spawn"), _enter, (world,)) as pool:
+            found = list(pool.map(_held_here, tasks))
+    found = [part for _, part in sorted(zip(tasks, found, strict=True), key=lambda pair: _place(pair[0]))]
+    return [duel for duels, _ in found for duel in duels], min(effective for _, effective in found)
+
+
+def _place(task: _Task) -> tuple[int, int]:
+    return list(Caps).index(task.caps), list(Order).index(task.order)
+
+
+_world: _World | None = None
+
+
+def _enter(world: _World) -> None:
+    """Give a process the world once, not with every task."""
+    global _world  # noqa: PLW0603 — a process has no other place for what it starts with
+    _world = world
+
+
+def _held_here(task: _Task) -> tuple[list[Duel], float]:
+    assert _world is not None
+    return _held(_world, task)
+
+
+def _held(world: _World, task: _Task) -> tuple[list[Duel], float]:
+    stage = set_stage(world.history, world.nights, task.order)
+    if task.caps is Caps.FLEET:
+        duels = list(allocation_duels(stage, world.nights, world.catalog, world.gpu_budget, task.budget))
+    else:
+        duels = routing_duels(stage, task.order, task.caps, task.budget)
+    return duels, stage.answers.effective
+
+
+def _notes(history: History, nights: list[Night], options: Options, hosted: bool, effective: float) -> list[str]:
+    methods = ", ".join(
+        f"{method} {count}×" for method, count in Counter(night.method for night in nights).most_common()
+    )
+    drawn = not (history.dated and nights[0].name.startswith(("1", "2")))
+    notes = [
+        "The history has no days of its own: each seed deals half of the queries to the past and the rest to "
+        f"{options.nights} nights."
+        if drawn
+        else f"Nights are the log's own days: {nights[0].name} to {nights[-1].name}.",
+        f"Lower estimates planned with, as evidence before each night chose: {methods}.",
+    ]
+    if not history.labels.complete:
+        notes.append(
+            "The log shows some answers only: realised figures are doubly robust estimates, on "
+            f"{effective:.0f} effective answers at least."
+        )
+    if history.rejected:
+        notes.append(f"{history.rejected} rows of the file are not used: incomplete, repeated or broken.")
+    if not hosted:
+        notes.append("No fleets are compared: nobody says what an instance of these models takes (--catalog).")
+    return notes
