@@ -48,9 +48,9 @@ venv-from:
 
 lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    --extra airflow --extra celery --extra login --extra encoders --extra forecast pyproject.toml requirements/build.in -o requirements/runtime.txt
+	    --extra airflow --extra celery --extra login --extra encoders --extra forecast --extra report pyproject.toml requirements/build.in -o requirements/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    --extra airflow --extra celery --extra login --extra encoders --extra forecast --group dev -c requirements/runtime.txt \
+	    --extra airflow --extra celery --extra login --extra encoders --extra forecast --extra report --group dev -c requirements/runtime.txt \
 	    pyproject.toml requirements/build.in -o requirements/dev.txt
 
 clean:  ## forget the demo's data and the venv

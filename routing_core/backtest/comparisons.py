@@ -15,7 +15,6 @@ from routing_core.backtest.matching import WITHIN, Pair
 
 ERRORS = 2.0
 """Standard errors that a gain must be away from nothing."""
-PLACES = 4
 
 
 class Verdict(StrEnum):

@@ -71,7 +71,7 @@ def routing_duels(stage: Stage, order: Order, caps: Caps, budget: float) -> list
     for fallback in Fallback:
         pair, best = _against_per_query(stage, batches, whole, budget, capacity, fallback)
         duels.append(named("batch_vs_per_query", fallback=fallback.value, pair=pair, best=best))
-    pair, planned = _planned_against_arrival(stage, batches, budget, capacity)
+    pair, planned = planned_against_arrival(stage, budget, capacity, batches)
     return [*duels, named("planned_vs_arrival", fallback=NO_FALLBACK, pair=pair, planned=planned)]
 
 
@@ -92,7 +92,8 @@ def _against_per_query(
     found = sweep(lambda a: per_query(stage, problem, a, fallback), float(stage.cost.mean()), whole.usd)
     matched = found.matched
     if matched.usd > whole.usd * (1 + WITHIN):  # whatever it trades, its fallback alone spends more
-        matched = cut(lambda share: per_query(stage, _with(problem, share), found.a, fallback), matched, whole.usd)
+        at = np.array([found.a])
+        matched = cut(lambda share: per_query(stage, _with(problem, share), at, fallback)[0], matched, whole.usd)
     return _held(batches, whole, matched), _held(batches, whole, found.best)
 
 
@@ -105,9 +106,15 @@ def _held(batches: Routing, whole: Result, theirs: Result) -> Pair:
     return Pair(cut(batches, whole, theirs.usd) if theirs.usd < whole.usd else whole, theirs)
 
 
-def _planned_against_arrival(
-    stage: Stage, batches: Routing, budget: float, capacity: NDArray[np.int64]
+def planned_against_arrival(
+    stage: Stage, budget: float, capacity: NDArray[np.int64], batches: Routing | None = None
 ) -> tuple[Pair, tuple[float, float]]:
+    """Nights planned as one against batches as they come; and the planned objective per query of both.
+
+    The night's budget is that of its batches together, each capacity holds in as many batches, penalties are equal:
+    what batches chose is a plan of the night, so that the night's planned objective is never the smaller one.
+    """
+    batches = batches or _planner(stage, stage.lower, budget, capacity)
     chosen: dict[float, Choice] = {}
 
     def nights(share: float) -> Result:

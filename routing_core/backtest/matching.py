@@ -18,9 +18,15 @@ HALVINGS = 18
 LOW, HIGH = -7.0, 10.0
 """Ends of the trade-offs tried, log odds of quality against the typical cost."""
 STEPS = 35
+SECTIONS = 8
+"""Parts that a bracket of trade-offs is cut in."""
+NARROWEST = 1e-5
+"""Width of a bracket that is not cut any further: spend jumps there."""
 
 Routing = Callable[[float], Result]
-"""What a way of routing realises at a setting of its dial: a share of the budget, or a trade-off."""
+"""What a way of routing realises with a share of the budget."""
+Router = Callable[[NDArray[np.float64]], list[Result]]
+"""What a per-query router realises at each of some trade-offs ``a``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,54 +100,45 @@ class PerQuery:
     best: Result
 
 
-def sweep(routing: Routing, typical: float, usd: float) -> PerQuery:
+def sweep(router: Router, typical: float, usd: float) -> PerQuery:
     """Find the trade-offs of a per-query router that a plan's spend is to be compared with.
 
     Spend need not rise with the trade-off everywhere (who asks for the best empties the purse early), so the first
-    crossing is bracketed on a grid, and bisected there.
+    crossing is bracketed on a grid, and the bracket is cut in sections until its upper end spends what the plan did.
 
     Parameters
     ----------
-    routing : callable
-        From ``a`` in ``a·quality − (1 − a)·cost``.
+    router : callable
+        From trade-offs ``a`` in ``a·quality − (1 − a)·cost``.
     typical : float, USD
         A typical cost, which sets the scale of ``a``.
     usd : float, USD per query
         What the plan spent.
     """
-    dials = np.concatenate([[-np.inf], np.linspace(LOW, HIGH, STEPS), [np.inf]])
-    tried = [routing(trade_off(dial, typical)) for dial in dials]
+    dials = np.concatenate([[2 * LOW], np.linspace(LOW, HIGH, STEPS), [2 * HIGH]])
+    a = np.concatenate([[0.0], trade_off(dials[1:-1], typical), [1.0]])
+    tried = router(a)
     enough = np.array([result.usd >= usd * (1 - CLOSE) for result in tried])
     at = int(enough.argmax()) if enough.any() else int(np.argmax([result.usd for result in tried]))
-    dial, matched = dials[at], tried[at]
-    if enough.any() and at > 0:
-        dial, matched = _crossing(lambda d: routing(trade_off(d, typical)), usd, dials[at - 1 : at + 1], matched)
-        tried.append(matched)
+    found, matched = float(a[at]), tried[at]
+    low, high = (float(end) for end in dials[max(at - 1, 0) : at + 1][[0, -1]])
+    while enough.any() and at > 0 and _apart(matched.usd, usd) > CLOSE and high - low > NARROWEST:
+        inner = np.linspace(low, high, SECTIONS + 1)[1:-1]
+        results = router(trade_off(inner, typical))
+        tried += results
+        reach = [k for k, result in enumerate(results) if result.usd >= usd * (1 - CLOSE)]
+        first = reach[0] if reach else len(inner)
+        if reach:
+            found, matched = float(trade_off(inner, typical)[first]), results[first]
+        ends = np.concatenate([[low], inner, [high]])
+        low, high = float(ends[first]), float(ends[first + 1])
     fair = [result for result in tried if result.usd <= usd * (1 + CLOSE)]
-    best = max(fair or tried[:1], key=lambda result: result.value)
-    return PerQuery(trade_off(dial, typical), matched, best)
+    return PerQuery(found, matched, max(fair or tried[:1], key=lambda result: result.value))
 
 
-def trade_off(dial: float, typical: float) -> float:
+def trade_off(dial: NDArray[np.float64], typical: float) -> NDArray[np.float64]:
     """``a`` from log odds of quality against a typical cost."""
-    odds = np.log(max(typical, 1e-15)) + dial
-    return float(1 / (1 + np.exp(-np.clip(odds, -700, 700)))) if np.isfinite(dial) else float(dial > 0)
-
-
-def _crossing(routing: Routing, usd: float, bracket: NDArray[np.float64], enough: Result) -> tuple[float, Result]:
-    """The least dial in the bracket that spends enough: bisected."""
-    low, high = (float(end) for end in np.clip(bracket, 2 * LOW, 2 * HIGH))
-    dial, best = float(bracket[1]), enough
-    for _ in range(HALVINGS):
-        if _apart(best.usd, usd) <= CLOSE:
-            break
-        middle = 0.5 * (low + high)
-        found = routing(middle)
-        if found.usd >= usd * (1 - CLOSE):
-            high, dial, best = middle, middle, found
-        else:
-            low = middle
-    return dial, best
+    return np.asarray(1 / (1 + np.exp(-(np.log(max(typical, 1e-15)) + dial))))
 
 
 def _apart(one: float, other: float) -> float:

@@ -71,9 +71,20 @@ def objective(stage: Stage, quality: Quality, choice: Choice) -> NDArray[np.floa
     return np.where(served, planned, -DEFERRAL)
 
 
-def per_query(stage: Stage, problem: Problem, a: float, fallback: Fallback) -> Result:
-    """What a router of single queries realises at a trade-off."""
-    return stage.answers.of(one_by_one(problem, stage.batch_of, a, fallback))
+def per_query(stage: Stage, problem: Problem, trade_offs: NDArray[np.float64], fallback: Fallback) -> list[Result]:
+    """What a router of single queries realises at each trade-off; all of them in one go."""
+    k, n = len(trade_offs), len(problem)
+    many = replace(
+        problem,
+        quality=np.tile(problem.quality, (k, 1)),
+        cost=np.tile(problem.cost, (k, 1)),
+        penalty=np.tile(problem.penalty, k),
+        budget=problem.budget * k,
+        batches=problem.batches * k,
+    )
+    batch_of = (stage.batch_of + problem.batches * np.arange(k)[:, None]).ravel()
+    choices = one_by_one(many, batch_of, np.repeat(trade_offs, n), fallback).reshape(k, n)
+    return [stage.answers.of(choice) for choice in choices]
 
 
 def _nights(stage: Stage, whole: Problem) -> Iterator[tuple[int, slice, Problem]]:

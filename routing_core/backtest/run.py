@@ -6,17 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from routing_core.backtest.comparisons import Comparison, compare
 from routing_core.backtest.duels import Duel, allocation_duels, routing_duels
 from routing_core.backtest.history import History, read_history
-from routing_core.backtest.replay import BATCH, Night, plan_nights, replay
+from routing_core.backtest.replay import BATCH, Night, Plan, plan_nights, replay
 from routing_core.backtest.stage import Caps, Order, set_stage
 from routing_core.errors import ContractError
 from routing_core.predict.judge import LEAST_EFFECTIVE
+from routing_core.predict.recipe import DEFAULT, Recipe
 from routing_core.records.catalog import Catalog, Model, Serving
 from routing_core.workload.tiers import GPU_TYPE, tiered_catalog
 
@@ -24,6 +26,7 @@ BUDGETS = (1.5e-4, 3e-4, 6e-4, 1.2e-3, 2.5e-3)
 """USD per query."""
 ROWS = 6000
 """Queries of all nights together up to which a log's own nights are repeated with other orders."""
+_METHODS = {"none": "the mean itself"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,11 @@ class Backtest:
     notes: tuple[str, ...]
     seconds: float
 
+    def as_dict(self) -> dict[str, Any]:
+        """The backtest as plain data."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        return plain | {"comparisons": [line.as_dict() for line in self.comparisons]}
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -73,6 +81,8 @@ class Options:
         GPUs of each type for the fleets that are compared.
     catalog : Catalog or None
         What instances take; by default the public table's own models are known.
+    recipe : Recipe
+        Of the predictor, fitted anew before each night.
     jobs : int
         Processes.
     """
@@ -82,6 +92,7 @@ class Options:
     budgets: tuple[float, ...] = BUDGETS
     gpus: int = 16
     catalog: Catalog | None = None
+    recipe: Recipe = DEFAULT
     jobs: int = 2
 
 
@@ -121,7 +132,7 @@ def run_backtest(outcomes: Path, options: Options = Options()) -> Backtest:
     start = time.perf_counter()
     history = read_history(outcomes)
     plans = plan_nights(history, options.seeds, options.nights)
-    nights = _repeated(replay(history, plans, jobs=options.jobs), options.seeds)
+    nights = _repeated(replay(history, plans, recipe=options.recipe, jobs=options.jobs), options.seeds)
     catalog = _catalog(history, options.catalog)
     world = _World(
         history, tuple(nights), catalog, dict.fromkeys({m.gpu_type or GPU_TYPE for m in catalog}, options.gpus)
@@ -142,15 +153,13 @@ def run_backtest(outcomes: Path, options: Options = Options()) -> Backtest:
         nights=tuple(night.name for night in nights),
         seeds=options.seeds,
         batch=BATCH,
-        notes=tuple(_notes(history, nights, options, hosted, effective)),
+        notes=tuple(_notes(history, plans, nights, hosted, effective)),
         seconds=round(time.perf_counter() - start, 1),
     )
 
 
 def _repeated(nights: list[Night], seeds: Sequence[int]) -> list[Night]:
     """A log's own nights once for each seed, in other orders, as long as they are not too many queries."""
-    from dataclasses import replace
-
     if len({night.seed for night in nights}) > 1:
         return nights
     copies = max(1, min(len(seeds), ROWS // sum(len(night.rows) for night in nights)))
@@ -211,17 +220,15 @@ def _held(world: _World, task: _Task) -> tuple[list[Duel], float]:
     return duels, stage.answers.effective
 
 
-def _notes(history: History, nights: list[Night], options: Options, hosted: bool, effective: float) -> list[str]:
-    methods = ", ".join(
-        f"{method} {count}×" for method, count in Counter(night.method for night in nights).most_common()
-    )
-    drawn = not (history.dated and nights[0].name.startswith(("1", "2")))
+def _notes(history: History, plans: list[Plan], nights: list[Night], hosted: bool, effective: float) -> list[str]:
+    methods = Counter(night.method for night in nights).most_common()
     notes = [
-        "The history has no days of its own: each seed deals half of the queries to the past and the rest to "
-        f"{options.nights} nights."
-        if drawn
-        else f"Nights are the log's own days: {nights[0].name} to {nights[-1].name}.",
-        f"Lower estimates planned with, as evidence before each night chose: {methods}.",
+        "The history has no days: each seed draws half of the queries as the past, the others are its nights."
+        if plans[0].before is None
+        else f"Nights are the log's own days: {plans[0].name} to {plans[-1].name}.",
+        "The lower estimate that evidence chose before each night: "
+        + ", ".join(f"{_METHODS.get(method, method)} ({count} of {len(nights)})" for method, count in methods)
+        + ".",
     ]
     if not history.labels.complete:
         notes.append(

@@ -11,7 +11,9 @@ from routing_core.route.baselines import Fallback
 from routing_core.route.problem import Problem
 
 
-def one_by_one(problem: Problem, batch_of: NDArray[np.integer], a: float, fallback: Fallback) -> NDArray[np.int16]:
+def one_by_one(
+    problem: Problem, batch_of: NDArray[np.integer], a: float | NDArray[np.float64], fallback: Fallback
+) -> NDArray[np.int16]:
     """Every query takes the model of greatest ``a·quality − (1 − a)·cost``, if its batch can still pay and has room.
 
     A batch can pay what leaves enough to serve all its queries to come with their cheapest models; knowing those is an
@@ -28,7 +30,7 @@ def one_by_one(problem: Problem, batch_of: NDArray[np.integer], a: float, fallba
         Without teams and deadlines.
     batch_of : ndarray of int, shape (n_queries,), in [1, batches]
         Within a batch, queries come in the order of rows.
-    a : float, in [0, 1]
+    a : float, or ndarray of shape (n_queries,), in [0, 1]
         Quality against USD.
     fallback : Fallback
 
@@ -44,7 +46,8 @@ def one_by_one(problem: Problem, batch_of: NDArray[np.integer], a: float, fallba
     """
     if problem.team is not None or problem.last_batch is not None:
         raise ProblemError("team, last_batch: must be None for queries decided one by one")
-    wish = a * problem.quality.astype(np.float64) - (1 - a) * problem.cost.astype(np.float64)
+    weight = np.broadcast_to(a, len(problem))[:, None]
+    wish = weight * problem.quality.astype(np.float64) - (1 - weight) * problem.cost.astype(np.float64)
     otherwise = -problem.cost if fallback is Fallback.CHEAPEST_FEASIBLE else problem.quality
     purse, room = _limits(problem, batch_of)
     least = _least_after(problem, batch_of)

@@ -1,0 +1,55 @@
+"""The report page: one file, every cell, and what a real browser makes of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from routing_core.backtest.page import page, write_page
+from routing_core.backtest.run import Backtest
+
+
+def test_the_page_stands_alone_and_holds_every_cell(small_backtest: Backtest) -> None:
+    """No address outside itself, no script; a table row for each line; the same for the same backtest."""
+    html = page(small_backtest)
+    links = [link for link in re.findall(r'(?:src|href)="([^"]*)"', html) if not link.startswith(("#", "data:"))]
+    assert not links
+    assert "<script" not in html
+    assert "@import" not in html
+    assert html.count("<tr") == len(small_backtest.comparisons) + 3
+    assert page(small_backtest) == html
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_real_browser_draws_it_without_the_network(small_backtest: Backtest, tmp_path: Path, scheme: str) -> None:
+    """Plots have a size and the page's colours, nothing is asked of a network, and nothing overflows sideways."""
+    from playwright.sync_api import sync_playwright
+
+    file = tmp_path / "report.html"
+    write_page(small_backtest, file)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        tab = browser.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 900})
+        asked, wrong = [], []
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.on("console", lambda message: wrong.append(message.text))
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.goto(file.as_uri())
+        sizes = [plot.bounding_box() for plot in tab.locator("figure svg").all()]
+        colours = tab.evaluate(
+            "() => [getComputedStyle(document.body).backgroundColor,"
+            " getComputedStyle(document.querySelector('svg text')).fill]"
+        )
+        wide = tab.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        tab.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
+        browser.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert wrong == []
+    assert len(sizes) == 4
+    assert all(size and size["width"] > 500 and size["height"] > 60 for size in sizes)
+    light = [sum(int(part) for part in re.findall(r"\d+", colour)[:3]) > 382 for colour in colours]
+    assert light == [scheme == "light", scheme == "dark"]
+    assert wide == 0
