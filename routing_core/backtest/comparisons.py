@@ -38,8 +38,8 @@ class Margin:
     ----------
     ours, theirs : float
         Mean realised quality per query; an unserved query counts 0.
-    gain_pct : float
-        100 (ours / theirs − 1).
+    gain_pct : float or None
+        100 (ours / theirs − 1); None where theirs realised nothing.
     stderr_pct : float or None
         Its standard error, paired and clustered by query; None for a single query.
     spend_ratio : float
@@ -49,7 +49,7 @@ class Margin:
 
     ours: float
     theirs: float
-    gain_pct: float
+    gain_pct: float | None
     stderr_pct: float | None
     spend_ratio: float
     verdict: str
@@ -137,10 +137,10 @@ def margin(pairs: Sequence[Pair], rows: NDArray[np.int64]) -> Margin:
     ours = np.mean([pair.ours.quality for pair in pairs], axis=0)
     theirs = np.mean([pair.theirs.quality for pair in pairs], axis=0)
     spends = [sum(getattr(pair, side).usd for pair in pairs) for side in ("ours", "theirs")]
-    ratio = float(ours.mean() / theirs.mean()) if theirs.mean() > 0 else float("inf" if ours.mean() > 0 else 1.0)
-    error = _error(ours, theirs, ratio, rows)
+    ratio = float(ours.mean() / theirs.mean()) if theirs.mean() > 0 else None
+    error = None if ratio is None else _error(ours, theirs, ratio, rows)
+    gain = None if ratio is None else 100 * (ratio - 1)
     matched = all(abs(pair.ours.usd - pair.theirs.usd) <= WITHIN * abs(pair.theirs.usd) for pair in pairs)
-    gain = 100 * (ratio - 1)
     return Margin(
         ours=float(ours.mean()),
         theirs=float(theirs.mean()),
@@ -157,14 +157,14 @@ def _error(
     _, query = np.unique(rows, return_inverse=True)
     residual = np.bincount(query, ours - ratio * theirs)
     n = len(residual)
-    if n < 2 or not np.isfinite(ratio):
+    if n < 2:
         return None
     return float(100 * np.sqrt(n / (n - 1) * np.sum(residual**2)) / abs(theirs.sum()))
 
 
-def _verdict(gain: float, error: float | None, matched: bool) -> Verdict:
+def _verdict(gain: float | None, error: float | None, matched: bool) -> Verdict:
     if not matched:
         return Verdict.UNMATCHED
-    if error is None or abs(gain) <= ERRORS * error:
+    if gain is None or error is None or abs(gain) <= ERRORS * error:
         return Verdict.NO_GAIN
     return Verdict.GAIN if gain > 0 else Verdict.LOSS

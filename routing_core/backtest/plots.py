@@ -64,6 +64,8 @@ def gains(lines: Sequence[Comparison], labels: Sequence[str]) -> str:
 
 
 def _point(axes: Axes, y: float, margin: Margin, colour: str, *, hollow: bool) -> None:
+    if margin.gain_pct is None:
+        return
     shown = MUTED if margin.verdict == Verdict.UNMATCHED else colour
     axes.errorbar(
         margin.gain_pct,
@@ -79,8 +81,9 @@ def _point(axes: Axes, y: float, margin: Margin, colour: str, *, hollow: bool) -
 
 
 def _percent_axis(axes: Axes, margins: Sequence[Margin]) -> None:
-    low = min(margin.gain_pct - 2 * (margin.stderr_pct or 0) for margin in margins)
-    high = max(margin.gain_pct + 2 * (margin.stderr_pct or 0) for margin in margins)
+    known = [(margin.gain_pct, 2 * (margin.stderr_pct or 0)) for margin in margins if margin.gain_pct is not None]
+    low = min((gain - error for gain, error in known), default=0.0)
+    high = max((gain + error for gain, error in known), default=0.0)
     axes.set_xscale("symlog", linthresh=LINEAR)
     axes.set_xlim(min(1.15 * low, -1.5), max(1.15 * high, 1.5))
     left, right = axes.get_xlim()

@@ -79,12 +79,16 @@ def _sentence(line: Comparison) -> str:
 
 def _claim(margin: Margin) -> str:
     """A gain in words that claim no more than the verdict does."""
-    figure = f"{margin.gain_pct:+.2f} % ± {_error(margin)}"
+    figure = f"{_gain(margin)} % ± {_error(margin)}"
     if margin.verdict == Verdict.GAIN:
         return figure
     if margin.verdict == Verdict.NO_GAIN:
         return f"no gain ({figure})"
     return f"{margin.verdict} ({figure})"
+
+
+def _gain(margin: Margin) -> str:
+    return "?" if margin.gain_pct is None else f"{margin.gain_pct:+.2f}"
 
 
 def _error(margin: Margin) -> str:
@@ -145,7 +149,7 @@ def _figures(margin: Margin) -> list[str]:
     return [
         f"{margin.ours:.4f}",
         f"{margin.theirs:.4f}",
-        f"{margin.gain_pct:+.2f}",
+        _gain(margin),
         _error(margin),
         f"{margin.spend_ratio:.3f}",
         margin.verdict,

@@ -26,6 +26,7 @@ def backtest(
     keep: Annotated[Path | None, typer.Option(help="Markdown file that the whole table is written to.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Draws, or orders in which a log's queries come.")] = 3,
     nights: Annotated[int, typer.Option(min=1, help="Nights of each draw, or last days of a log.")] = 2,
+    budget: Annotated[list[float] | None, typer.Option(min=0, help="USD per query; may be given again.")] = None,
     gpus: Annotated[int, typer.Option(min=1, help="GPUs of each type for the fleets compared.")] = 16,
     catalog: Annotated[Path | None, typer.Option(help="Catalog that says what the models' instances take.")] = None,
     recipe: Annotated[str, typer.Option(help="Recipe of the predictor: default or paper.")] = "default",
@@ -34,7 +35,7 @@ def backtest(
 ) -> None:
     """Replay outcomes night by night, and compare joint routing with what it replaces at matched spend."""
     from routing_core.backtest.report import render
-    from routing_core.backtest.run import Options, run_backtest
+    from routing_core.backtest.run import BUDGETS, Options, run_backtest
     from routing_core.predict.recipe import RECIPES
     from routing_core.store.catalog import read_catalog
 
@@ -42,7 +43,18 @@ def backtest(
         raise SettingsError(f"--recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
     write_page = None if html is None else _page_writer()
     known = None if catalog is None else read_catalog(catalog)
-    options = Options(tuple(range(seeds)), nights, gpus=gpus, catalog=known, recipe=RECIPES[recipe], jobs=jobs)
+    for file in filter(None, (html, keep)):
+        if not file.resolve().parent.is_dir():
+            raise SettingsError(f"{file} cannot be written: there is no directory {file.parent}")
+    options = Options(
+        seeds=tuple(range(seeds)),
+        nights=nights,
+        budgets=tuple(sorted(set(budget or BUDGETS))),
+        gpus=gpus,
+        catalog=known,
+        recipe=RECIPES[recipe],
+        jobs=jobs,
+    )
     found = run_backtest(outcomes, options)
     if keep is not None:
         keep.write_text(render(found), encoding="utf-8")

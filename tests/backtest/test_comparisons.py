@@ -12,7 +12,7 @@ import pytest
 from small_histories import QUICK, write_long, write_wide
 
 from routing_core.backtest.comparisons import Verdict, margin
-from routing_core.backtest.duels import planned_against_arrival, routing_duels
+from routing_core.backtest.duels import routing_duels
 from routing_core.backtest.history import read_history
 from routing_core.backtest.matching import WITHIN, Pair
 from routing_core.backtest.replay import plan_nights, replay
@@ -35,6 +35,7 @@ def test_where_joint_routing_cannot_help_the_report_says_no_gain(tmp_path: Path)
     for line in uncapped:
         assert line.margin.verdict == Verdict.NO_GAIN, line
         assert line.margin.gain_pct == pytest.approx(0, abs=1e-9)
+        assert line.margin.spend_ratio == pytest.approx(1)
     assert "no gain" in render(found)
 
 
@@ -78,6 +79,14 @@ def test_nothing_is_claimed_at_unequal_spend(small_backtest: Backtest) -> None:
     assert len(matched) > 0.8 * len(cells)
 
 
+def test_what_was_planned_is_told_for_every_order(small_backtest: Backtest) -> None:
+    """A night's objective is never below that of its batches, in any line of the report."""
+    told = [line.planned for line in small_backtest.comparisons if line.name == "planned_vs_arrival"]
+    assert len(told) == 16
+    assert all(plans is not None and plans[0] >= plans[1] - 1e-12 for plans in told)
+
+
+@pytest.mark.big
 def test_the_same_seeds_give_the_same_backtest(wide_file: Path, small_backtest: Backtest) -> None:
     """Over two processes as over one."""
     again = run_backtest(wide_file, Options(seeds=(0,), nights=1, budgets=(4e-4,), recipe=QUICK, jobs=2))
@@ -104,8 +113,6 @@ def test_planned_nights_are_never_worse_than_batches_as_they_come(
     night = better_nights(stage, stage.lower, night_by_night(stage, stage.lower, budget, capacity), arrival)
     by_night = [np.bincount(stage.night, objective(stage, stage.lower, choice)) for choice in (night, arrival)]
     assert (by_night[0] >= by_night[1] - 1e-9).all()
-    _, (ours, theirs) = planned_against_arrival(stage, budget, capacity)
-    assert ours >= theirs - 1e-12
     _keeps_the_limits_of_its_nights(stage, night, budget, capacity)
 
 
@@ -164,6 +171,11 @@ def test_a_gain_bought_with_more_money_is_no_gain() -> None:
     assert rich.verdict == Verdict.UNMATCHED
     assert margin([_pair([1.0] * 50, [0.5] * 50)], np.arange(50)).verdict == Verdict.GAIN
     assert margin([_pair([0.5] * 50, [1.0] * 50)], np.arange(50)).verdict == Verdict.LOSS
+
+
+def test_an_opponent_that_realised_nothing_makes_no_percentage() -> None:
+    nothing = margin([_pair([1.0] * 50, [0.0] * 50)], np.arange(50))
+    assert (nothing.gain_pct, nothing.stderr_pct) == (None, None)
 
 
 def test_partial_logs_are_valued_doubly_robustly_and_said_to_be(tmp_path: Path) -> None:
