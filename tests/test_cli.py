@@ -14,7 +14,18 @@ from routing_core import __version__
 from routing_core.cli import app
 from routing_core.errors import DateError, MissingPredictorError, SchemaError, SettingsError
 
-COMMANDS = ["init-db", "make-workload", "import-routerbench", "retrain", "allocate", "route", "status", "seal", "demo"]
+COMMANDS = [
+    "init-db",
+    "make-workload",
+    "import-routerbench",
+    "retrain",
+    "allocate",
+    "route",
+    "status",
+    "seal",
+    "demo",
+    "backtest",
+]
 COMMANDS += ["export", "hold", "rollback", "replan", "diff"]
 BENCHES = ["night", "solver", "predict", "allocate", "churn"]
 

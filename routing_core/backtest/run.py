@@ -10,6 +10,9 @@ from dataclasses import dataclass, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import numpy as np
 
 from routing_core.backtest.comparisons import Comparison, compare
 from routing_core.backtest.duels import Duel, allocation_duels, routing_duels
@@ -20,7 +23,7 @@ from routing_core.errors import ContractError
 from routing_core.predict.judge import LEAST_EFFECTIVE
 from routing_core.predict.recipe import DEFAULT, Recipe
 from routing_core.records.catalog import Catalog, Model, Serving
-from routing_core.workload.tiers import GPU_TYPE, tiered_catalog
+from routing_core.workload.tiers import GPU_TYPE, fleet_catalog
 
 BUDGETS = (1.5e-4, 3e-4, 6e-4, 1.2e-3, 2.5e-3)
 """USD per query."""
@@ -80,7 +83,7 @@ class Options:
     gpus : int
         GPUs of each type for the fleets that are compared.
     catalog : Catalog or None
-        What instances take; by default the public table's own models are known.
+        What instances take; by default what the models' names tell, or their costs.
     recipe : Recipe
         Of the predictor, fitted anew before each night.
     jobs : int
@@ -167,8 +170,11 @@ def _repeated(nights: list[Night], seeds: Sequence[int]) -> list[Night]:
 
 
 def _catalog(history: History, given: Catalog | None) -> Catalog:
-    """The history's models in its order; one that nobody knows the instances of is behind an API."""
-    tiered = tiered_catalog(history.labels.models)
+    """The history's models in its order, as the catalog given has them; others by what their names and costs tell."""
+    with catch_warnings():
+        simplefilter("ignore", RuntimeWarning)  # a model that nobody saw has no mean
+        mean = np.nan_to_num(np.nanmean(history.paid, axis=0))
+    tiered = fleet_catalog(history.labels.models, mean[None])
     if given is None:
         return tiered
     known: dict[str, Model] = {model.name: model for model in given}
@@ -238,5 +244,5 @@ def _notes(history: History, plans: list[Plan], nights: list[Night], hosted: boo
     if history.rejected:
         notes.append(f"{history.rejected} rows of the file are not used: incomplete, repeated or broken.")
     if not hosted:
-        notes.append("No fleets are compared: nobody says what an instance of these models takes (--catalog).")
+        notes.append("No fleets are compared: the catalog has no model on GPUs of ours.")
     return notes

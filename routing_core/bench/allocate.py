@@ -26,12 +26,12 @@ from threadpoolctl import threadpool_limits
 
 from routing_core.allocate.instances import AllocationParameters, AllocationProblem, allocate
 from routing_core.allocate.policies import POLICIES
-from routing_core.bench.tiers import GPU_TYPE, fleet_catalog
 from routing_core.errors import ContractError
 from routing_core.records.catalog import Catalog
 from routing_core.route.arrival import solve_arrival
 from routing_core.route.parameters import Parameters
 from routing_core.route.problem import UNLIMITED, Problem
+from routing_core.workload.tiers import GPU_TYPE, fleet_catalog
 from routing_core.workload.wide import read_wide
 
 BATCH = 100

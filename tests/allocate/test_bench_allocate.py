@@ -11,8 +11,8 @@ import pytest
 from routing_core.bench.allocate import bench_allocate
 from routing_core.bench.allocate_size import bench_size
 from routing_core.bench.churn import DRIFTS, month
-from routing_core.bench.tiers import fleet_catalog, parameters_in
 from routing_core.errors import ContractError
+from routing_core.workload.tiers import fleet_catalog, parameters_in
 
 
 def wide_file(folder: Path) -> Path:

@@ -18,7 +18,7 @@ def test_the_page_stands_alone_and_holds_every_cell(small_backtest: Backtest) ->
     assert not links
     assert "<script" not in html
     assert "@import" not in html
-    assert html.count("<tr") == len(small_backtest.comparisons) + 3
+    assert html.count("<tr") == len(small_backtest.comparisons) + 4
     assert page(small_backtest) == html
 
 
@@ -48,7 +48,7 @@ def test_a_real_browser_draws_it_without_the_network(small_backtest: Backtest, t
         browser.close()
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     assert wrong == []
-    assert len(sizes) == 4
+    assert len(sizes) == 5
     assert all(size and size["width"] > 500 and size["height"] > 60 for size in sizes)
     light = [sum(int(part) for part in re.findall(r"\d+", colour)[:3]) > 382 for colour in colours]
     assert light == [scheme == "light", scheme == "dark"]
