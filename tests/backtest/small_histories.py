@@ -8,7 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from routing_core.backtest.comparisons import Comparison, Margin
+from routing_core.backtest.run import Backtest
 from routing_core.predict.recipe import Recipe
+from routing_core.route.baselines import Fallback
 
 WORDS = ("lattice", "proof", "sum", "list", "hello", "quantum", "short", "verb", "colour", "matrix")
 MODELS = ("small", "middle", "large")
@@ -80,3 +83,28 @@ def write_long(
         folder.mkdir(parents=True)
         pq.write_table(table, folder / "part-0.parquet")
     return root
+
+
+def made_up_backtest() -> Backtest:
+    """Every kind of line with figures drawn at random: for what is made of a backtest, not for what it finds."""
+    rng = np.random.default_rng(5)
+    lines = []
+    cells = [("robust_vs_point", o, "none", c) for o in _ORDERS for c in ("none", "twice_even")]
+    cells += [("planned_vs_arrival", o, "none", c) for o in _ORDERS for c in ("none", "twice_even")]
+    cells += [("batch_vs_per_query", o, f.value, c) for o in _ORDERS for c in ("none", "twice_even") for f in Fallback]
+    cells += [(f"allocation_vs_{name}", "random", "none", "fleet") for name in ("uniform", "greedy")]
+    for name, order, fallback, caps in cells:
+        for usd in (3e-4, 1.2e-3, None):
+            best = _margin(rng) if name == "batch_vs_per_query" else None
+            planned = (0.8, 0.79) if name == "planned_vs_arrival" else None
+            lines.append(Comparison(name, order, fallback, caps, usd, _margin(rng), best, planned))
+    return Backtest("a <file>.parquet", tuple(lines), 700, 3, ("night 1",), (0,), 100, ("A note & more.",), 1.0)
+
+
+_ORDERS = ("random", "task", "length", "predicted_spend")
+
+
+def _margin(rng: np.random.Generator) -> Margin:
+    theirs, gain, error = rng.uniform(0.3, 0.8), float(rng.normal(3, 20)), float(rng.uniform(0.2, 3))
+    verdict = rng.choice(["gain", "loss", "no gain", "spend not matched"])
+    return Margin(theirs * (1 + gain / 100), theirs, gain, error, 1.001, str(verdict))

@@ -6,30 +6,33 @@ import re
 from pathlib import Path
 
 import pytest
+from small_histories import made_up_backtest
 
 from routing_core.backtest.page import page, write_page
-from routing_core.backtest.run import Backtest
 
 
-def test_the_page_stands_alone_and_holds_every_cell(small_backtest: Backtest) -> None:
+def test_the_page_stands_alone_and_holds_every_cell() -> None:
     """No address outside itself, no script; a table row for each line; the same for the same backtest."""
-    html = page(small_backtest)
+    found = made_up_backtest()
+    html = page(found)
     links = [link for link in re.findall(r'(?:src|href)="([^"]*)"', html) if not link.startswith(("#", "data:"))]
     assert not links
     assert "<script" not in html
     assert "@import" not in html
-    assert html.count("<tr") == len(small_backtest.comparisons) + 4
-    assert page(small_backtest) == html
+    assert "a &lt;file&gt;.parquet" in html
+    assert "a <file>" not in html
+    assert html.count("<tr") == len(found.comparisons) + 4
+    assert page(found) == html
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_real_browser_draws_it_without_the_network(small_backtest: Backtest, tmp_path: Path, scheme: str) -> None:
+def test_a_real_browser_draws_it_without_the_network(tmp_path: Path, scheme: str) -> None:
     """Plots have a size and the page's colours, nothing is asked of a network, and nothing overflows sideways."""
     from playwright.sync_api import sync_playwright
 
     file = tmp_path / "report.html"
-    write_page(small_backtest, file)
+    write_page(made_up_backtest(), file)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         tab = browser.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 900})
