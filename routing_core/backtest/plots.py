@@ -88,9 +88,9 @@ def _percent_axis(axes: Axes, margins: Sequence[Margin]) -> None:
     axes.set_xlim(min(1.15 * low, -1.5), max(1.15 * high, 1.5))
     left, right = axes.get_xlim()
     shown = [tick for tick in TICKS if left <= tick <= right]
-    axes.set_xticks(shown, [f"{tick:+d} %" if tick else "0" for tick in shown])
+    axes.set_xticks(shown, [f"{tick:+d}" if tick else "0" for tick in shown])
     axes.minorticks_off()
-    axes.set_xlabel("gain in realised quality, ± 2 standard errors")
+    axes.set_xlabel("gain in realised quality, %, ± 2 standard errors")
 
 
 def curves(by_order: Mapping[str, Sequence[Comparison]]) -> str:
