@@ -85,5 +85,6 @@ _MAKE: dict[str, Callable[[Recipe, int], QualityModel]] = {
     "knn": lambda recipe, seed: METHODS["knn"](neighbours=recipe.neighbours, bagged=recipe.bagged),
     "low_rank": lambda recipe, seed: METHODS["low_rank"](rank=recipe.rank, seed=seed),
     "ridge": lambda recipe, seed: METHODS["ridge"](),
+    "task_ridge": lambda recipe, seed: METHODS["task_ridge"](),
     "forest": lambda recipe, seed: METHODS["forest"](trees=recipe.trees, seed=seed),
 }

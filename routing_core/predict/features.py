@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from routing_core.predict.encoders import (
 )
 from routing_core.predict.labels import Labels
 from routing_core.predict.linear import FEATURE_STEP, on_grid, product
+from routing_core.predict.preamble import Preambles
 from routing_core.predict.state import State, joined, part
 
 TASK_SCALE = 0.7
@@ -29,6 +31,9 @@ SHAPE_SCALE = 0.1
 """Scale of the standardised shape features, small beside the embedding in a distance."""
 SHAPE_LIMIT = 0.5
 """Largest shape feature, five standard deviations: an outlier is not to drown the embedding."""
+CHARACTERS = (string.digits, string.ascii_uppercase, " ", ",;:", "?", "\"'`", "()[]{}<>=+*/_", "\n\\")
+"""Classes of characters counted in a question: numbers, names, words, clauses, questions, quotes, code, lines."""
+_CLASSES = np.array([[float(chr(code) in kind) for kind in CHARACTERS] for code in range(256)])
 FITTED_ROWS = 20_000
 """Most texts from which principal components are learnt."""
 
@@ -37,9 +42,9 @@ FITTED_ROWS = 20_000
 class FeatureMap:
     """Fitted features.
 
-    A row is the embedding centred on the training mean, projected on its principal components and scaled to unit
-    length; then the shape of the text, standardised; then an indicator of the task, 0 for a task never seen. All of it
-    lies on the grid that makes inner products exact.
+    A row is the embedding of the question centred on the training mean, projected on its principal components and
+    scaled to unit length; then the shape of the prompt and of the question, standardised; then an indicator of the
+    task, 0 for a task never seen. All of it lies on the grid that makes inner products exact.
 
     Attributes
     ----------
@@ -47,6 +52,8 @@ class FeatureMap:
         None where vectors come precomputed.
     reason : str
         Why this encoder and not the one the recipe asked for; empty if it is the same.
+    preambles : Preambles
+        What is left out of a prompt to get its question; none, where the whole prompt is encoded.
     mean : ndarray of float32, shape (n_dimensions,)
     components : ndarray of float32, shape (n_dimensions, n_components)
     shape_mean, shape_scale : ndarray of float32, shape (n_shape,)
@@ -55,6 +62,7 @@ class FeatureMap:
 
     encoder: Encoder | None
     reason: str
+    preambles: Preambles
     mean: NDArray[np.float32]
     components: NDArray[np.float32]
     shape_mean: NDArray[np.float32]
@@ -97,8 +105,9 @@ class FeatureMap:
         ContractError
             If it learnt from an embedding column and there is none, or of another dimension.
         """
-        vectors = self.encoder.encode(prompt) if self.encoder else _checked(embedding, len(self.mean))
-        shape = (text_shape(prompt, input_tokens) - self.shape_mean) * self.shape_scale
+        question = [self.preambles.question(text) for text in prompt]
+        vectors = self.encoder.encode(question) if self.encoder else _checked(embedding, len(self.mean))
+        shape = (text_shape(prompt, question, input_tokens) - self.shape_mean) * self.shape_scale
         known = np.array(self.tasks, dtype=object)
         indicator = (task[:, None] == known[None, :]).astype(np.float32) * np.float32(TASK_SCALE)
         embedded = unit(product(vectors - self.mean, self.components))
@@ -117,7 +126,7 @@ class FeatureMap:
         encoder = encoder_state(self.encoder.source) if self.encoder else State({"name": "embedding"})
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         own = State({"reason": self.reason, "tasks": list(self.tasks)}, arrays)
-        return joined({"encoder": encoder, "own": own})
+        return joined({"encoder": encoder, "preambles": self.preambles.state(), "own": own})
 
     @classmethod
     def from_state(cls, state: State) -> FeatureMap:
@@ -130,13 +139,16 @@ class FeatureMap:
         """
         encoder, own = part(state, "encoder"), part(state, "own")
         source = None if encoder.meta["name"] == "embedding" else encoder_from_state(encoder)
-        return cls(source, own.meta["reason"], **own.arrays, tasks=tuple(own.meta["tasks"]))
+        preambles = Preambles.from_state(part(state, "preambles"))
+        return cls(source, own.meta["reason"], preambles, **own.arrays, tasks=tuple(own.meta["tasks"]))
 
 
 _ARRAYS = ("mean", "components", "shape_mean", "shape_scale")
 
 
-def learn_features(labels: Labels, encoder: str, dimensions: int, seed: int) -> tuple[FeatureMap, NDArray[np.float32]]:
+def learn_features(
+    labels: Labels, encoder: str, dimensions: int, seed: int, *, questions: bool = True
+) -> tuple[FeatureMap, NDArray[np.float32]]:
     """Learn features from the queries of ``labels``, without looking at the labels themselves.
 
     Parameters
@@ -148,6 +160,8 @@ def learn_features(labels: Labels, encoder: str, dimensions: int, seed: int) -> 
     dimensions : int
         Principal components to keep.
     seed : int
+    questions : bool
+        Leave out what many prompts have in common; else the whole prompt is encoded.
 
     Returns
     -------
@@ -155,19 +169,22 @@ def learn_features(labels: Labels, encoder: str, dimensions: int, seed: int) -> 
     ndarray of float32, shape (n_queries, width)
         Features of the same queries.
     """
-    source, reason = _choose(labels, encoder, seed)
-    vectors = source.encode(labels.prompt) if source else np.asarray(labels.embedding, np.float32)
+    preambles = Preambles.learn(labels.prompt) if questions else Preambles()
+    question = [preambles.question(text) for text in labels.prompt]
+    source, reason = _choose(labels, question, encoder, seed)
+    vectors = source.encode(question) if source else np.asarray(labels.embedding, np.float32)
     mean, components = _principal(_sample(vectors, seed), dimensions)
-    shape = text_shape(labels.prompt, labels.input_tokens)
+    shape = text_shape(labels.prompt, question, labels.input_tokens)
     spread = shape.std(axis=0) if len(shape) else np.zeros(shape.shape[1])
     scale = np.where(spread > 1e-6, SHAPE_SCALE / np.maximum(spread, 1e-6), 0)
     centre = shape.mean(axis=0) if len(shape) else np.zeros(shape.shape[1])
     tasks = tuple(sorted({str(task) for task in labels.task}))
-    features = FeatureMap(source, reason, mean, components, centre.astype(np.float32), scale.astype(np.float32), tasks)
+    shapes = (centre.astype(np.float32), scale.astype(np.float32))
+    features = FeatureMap(source, reason, preambles, mean, components, *shapes, tasks)
     return features, features.of_labels(labels)
 
 
-def _choose(labels: Labels, encoder: str, seed: int) -> tuple[Encoder | None, str]:
+def _choose(labels: Labels, texts: Sequence[str], encoder: str, seed: int) -> tuple[Encoder | None, str]:
     """The encoder to use, and why it is not the one asked for."""
     if labels.embedding is not None:
         return None, "" if encoder == "embedding" else "the outcomes have an embedding column"
@@ -175,9 +192,9 @@ def _choose(labels: Labels, encoder: str, seed: int) -> tuple[Encoder | None, st
         missing = wordllama_missing()
         if missing is None:
             return Encoder(load_wordllama()), ""
-        return Encoder(TfidfSvd.learn(labels.prompt, seed=seed)), missing
+        return Encoder(TfidfSvd.learn(texts, seed=seed)), missing
     reason = "" if encoder == "tfidf_svd" else "the outcomes have no embedding column"
-    return Encoder(TfidfSvd.learn(labels.prompt, seed=seed)), reason
+    return Encoder(TfidfSvd.learn(texts, seed=seed)), reason
 
 
 def _sample(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
@@ -199,12 +216,17 @@ def _principal(vectors: NDArray[np.float32], dimensions: int) -> tuple[NDArray[n
     return mean.astype(np.float32), np.ascontiguousarray(axes, np.float32)
 
 
-def text_shape(prompt: Sequence[str], input_tokens: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shape of texts: log tokens, log characters, characters per token, and shares of lines and of spaces.
+def text_shape(
+    prompt: Sequence[str], question: Sequence[str], input_tokens: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Shape of texts.
+
+    Of the prompt: log tokens, log characters, characters per token, shares of lines and of spaces. Of the question:
+    log characters, and the log count of each of `CHARACTERS`.
 
     Returns
     -------
-    ndarray of float64, shape (n_queries, 5)
+    ndarray of float64, shape (n_queries, 6 + len(CHARACTERS))
     """
     characters = np.array([len(text) for text in prompt], np.float64)
     lines = np.array([text.count("\n") for text in prompt], np.float64)
@@ -215,8 +237,17 @@ def text_shape(prompt: Sequence[str], input_tokens: NDArray[np.float64]) -> NDAr
         characters / (1 + input_tokens),
         lines / (1 + characters),
         blanks / (1 + characters),
+        np.log1p(np.array([len(text) for text in question], np.float64)),
     )
-    return np.stack(columns, axis=1)
+    return np.hstack([np.stack(columns, axis=1), np.log1p(_character_counts(question))])
+
+
+def _character_counts(texts: Sequence[str]) -> NDArray[np.float64]:
+    """How often each class of `CHARACTERS` occurs: ndarray of float64, shape (n_texts, n_classes)."""
+    counts = np.zeros((len(texts), 256))
+    for i, text in enumerate(texts):
+        counts[i] = np.bincount(np.frombuffer(text.encode("latin-1", "replace"), np.uint8), minlength=256)
+    return np.asarray(counts @ _CLASSES)
 
 
 def _checked(embedding: NDArray[np.float32] | None, dimensions: int) -> NDArray[np.float32]:

@@ -96,7 +96,7 @@ class HeldOut:
 
 def hold_out(labels: Labels, recipe: Recipe, seed: int) -> HeldOut:
     """Learn features and make out-of-fold predictions."""
-    features, X = learn_features(labels, recipe.encoder, recipe.dimensions, seed)
+    features, X = learn_features(labels, recipe.encoder, recipe.dimensions, seed, questions=recipe.questions)
     cost_features = features.for_cost(X)
     return HeldOut(features, X, cost_features, cross_fit(recipe, X, cost_features, labels, seed))
 

@@ -25,7 +25,7 @@ from routing_core.predict.uncertainty import QUANTILE, Robustness
 from routing_core.records.estimates import Estimates
 from routing_core.records.queries import Queries
 
-FORMAT = 1
+FORMAT = 2
 """Version of the fitted state; a predictor of another version is not loaded."""
 CHUNK = 8192
 """Queries estimated at a time: bounds the memory, changes no result."""

@@ -19,6 +19,7 @@ EVERY = [
     METHODS["knn"](neighbours=15, bagged=False),
     METHODS["low_rank"](rank=2, iterations=60),
     METHODS["ridge"](),
+    METHODS["task_ridge"](),
     METHODS["forest"](trees=8),
 ]
 

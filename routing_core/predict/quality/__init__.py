@@ -10,9 +10,11 @@ from routing_core.predict.quality.knn import NearestNeighbours
 from routing_core.predict.quality.low_rank import LowRankLogistic
 from routing_core.predict.quality.means import ModelMeans
 from routing_core.predict.quality.ridge import RidgeRegression
+from routing_core.predict.quality.task_ridge import TaskRidge
 
 METHODS: Mapping[str, type[QualityModel]] = {
-    method.method: method for method in (ModelMeans, NearestNeighbours, LowRankLogistic, RidgeRegression, SharedForest)
+    method.method: method
+    for method in (ModelMeans, NearestNeighbours, LowRankLogistic, RidgeRegression, TaskRidge, SharedForest)
 }
 """Classes by the name a recipe calls them."""
 
@@ -24,4 +26,5 @@ __all__ = [
     "QualityModel",
     "RidgeRegression",
     "SharedForest",
+    "TaskRidge",
 ]
