@@ -64,6 +64,13 @@ class Settings(BaseSettings):
     robust_level: float | None = Field(
         default=None, gt=0, lt=1, description="Quantile planned with; by default the one learnt with the predictor."
     )
+    unfamiliar_limit: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of queries unlike those learnt from, by task or distance, above which a night plans on the "
+        "conservative level; by default never.",
+    )
     overspend_probability: float = Field(
         default=0.05, gt=0, lt=1, description="Accepted probability that the night costs more than its budget."
     )

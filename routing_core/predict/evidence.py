@@ -16,6 +16,8 @@ from routing_core.predict.uncertainty import CONFORMAL, NONE, QUANTILE, Robustne
 
 CANDIDATES: tuple[tuple[str, float], ...] = ((QUANTILE, 0.25), (QUANTILE, 0.1), (QUANTILE, 0.05), (CONFORMAL, 0.25))
 """Methods and levels tried against planning with the mean."""
+PROOF = 2.0
+"""Standard errors by which a candidate must beat the mean: of several tried, one is ahead by chance."""
 CONSERVATIVE = (QUANTILE, 0.05)
 """What a night far from the training mix falls back to."""
 
@@ -98,8 +100,8 @@ def choose_robustness(
 ) -> RobustChoice:
     """Choose by realised quality on held-out nights, or take what the recipe fixes.
 
-    A candidate must beat planning with the mean by more than one standard error of the paired difference; else
-    there is «no gain» and the mean it is.
+    A candidate must beat planning with the mean by `PROOF` standard errors of the paired difference; else there is
+    «no gain» and the mean it is.
 
     Parameters
     ----------
@@ -121,13 +123,13 @@ def choose_robustness(
         return RobustChoice(plain, conservative, "nothing to choose by: no held-out nights or no spread", ())
     options = [plain, *(robustness(*candidate, mean, quality) for candidate in CANDIDATES)]
     trials = _trials(options, mean, std, cost, labels, rows, fold)
-    best = max(range(len(options)), key=lambda i: trials[i].gain - trials[i].standard_error)
-    if best and trials[best].gain > trials[best].standard_error:
+    best = max(range(len(options)), key=lambda i: trials[i].gain - PROOF * trials[i].standard_error)
+    if best and trials[best].gain > PROOF * trials[best].standard_error:
         trial = trials[best]
         reason = f"gains {trial.gain:+.4f} ± {trial.standard_error:.4f} realised quality over the mean"
         return RobustChoice(options[best], conservative, reason, tuple(trials))
     return RobustChoice(
-        plain, conservative, "no gain: no lower estimate beat the mean by a standard error", tuple(trials)
+        plain, conservative, f"no gain: no lower estimate beat the mean by {PROOF:g} standard errors", tuple(trials)
     )
 
 

@@ -70,10 +70,15 @@ def fit_labels(labels: Labels, prices: NDArray[np.float64], recipe: Recipe, *, s
     recipe : Recipe
     seed : int
     """
-    mixed = int(np.random.SeedSequence([recipe.seed, seed]).generate_state(1)[0])
+    mixed = mixed_seed(recipe, seed)
     # One thread for BLAS: more would add up in another order, and the hash is to the bit.
     with threadpool_limits(limits=1):
-        return _finish(hold_out(labels, recipe, mixed), labels, prices, recipe, mixed)
+        return finish(hold_out(labels, recipe, mixed), labels, prices, recipe, mixed)
+
+
+def mixed_seed(recipe: Recipe, seed: int) -> int:
+    """The recipe's seed and the caller's as one."""
+    return int(np.random.SeedSequence([recipe.seed, seed]).generate_state(1)[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +106,8 @@ def hold_out(labels: Labels, recipe: Recipe, seed: int) -> HeldOut:
     return HeldOut(features, X, cost_features, cross_fit(recipe, X, cost_features, labels, seed))
 
 
-def _finish(held: HeldOut, labels: Labels, prices: NDArray[np.float64], recipe: Recipe, seed: int) -> Predictor:
+def finish(held: HeldOut, labels: Labels, prices: NDArray[np.float64], recipe: Recipe, seed: int) -> Predictor:
+    """Fit on everything; take robust level, calibration and margin from what was said of held-out nights."""
     robust, margin = _learn_from_held_out(held.said, labels, recipe, prices, seed)
     return Predictor(
         recipe=recipe,

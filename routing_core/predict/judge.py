@@ -20,6 +20,7 @@ from routing_core.predict.planning import budgets as binding_budgets
 from routing_core.predict.planning import plan
 from routing_core.predict.predictor import Predictor
 from routing_core.predict.recipe import Recipe
+from routing_core.predict.strangers import stranger_share
 from routing_core.records.estimates import Estimates
 from routing_core.records.outcomes import Outcomes
 from routing_core.records.queries import Queries
@@ -236,7 +237,7 @@ def _sit(
     before = _labels(past, models, recipes[-1]).task
     drift = Drift(
         mix_distance=mix_distance(before, labels.task),
-        stranger_share=fitted[recipes[-1]].strangers(queries).share,
+        stranger_share=0.0 if newest.unfamiliar is None else stranger_share(newest.unfamiliar).share,
         calibration_error=calibration_error(newest.mean_quality, labels.quality),
         quality_shift=quality_shift(newest.mean_quality, labels),
     )

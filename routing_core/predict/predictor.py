@@ -20,7 +20,7 @@ from routing_core.predict.linear import QUALITY_STEP, blocks, on_grid
 from routing_core.predict.margin import CostMargin
 from routing_core.predict.recipe import Recipe
 from routing_core.predict.state import State, joined, part
-from routing_core.predict.strangers import Neighbourhood, StrangerShare, stranger_share
+from routing_core.predict.strangers import Neighbourhood, strangeness
 from routing_core.predict.uncertainty import QUANTILE, Robustness
 from routing_core.records.estimates import Estimates
 from routing_core.records.queries import Queries
@@ -70,7 +70,7 @@ class Predictor:
     near: Neighbourhood
 
     def estimate(
-        self, queries: Queries, prices: NDArray[np.float64], *, level: float | None = None, conservative: bool = False
+        self, queries: Queries, prices: NDArray[np.float64], *, level: float | None = None, careful: bool = False
     ) -> Estimates:
         """What each model would be worth and cost on each query.
 
@@ -82,8 +82,8 @@ class Predictor:
         prices : ndarray of float64, shape (n_models, 2), USD per token of (input, output)
         level : float, in (0, 1), optional
             Quantile of the lower estimates, in place of the chosen method.
-        conservative : bool
-            Take the conservative lower estimate rather than the chosen one, for a night of strangers.
+        careful : bool
+            Add the lower estimates of a night of strangers: at the conservative level, or a lower one asked for.
 
         Raises
         ------
@@ -98,20 +98,25 @@ class Predictor:
                 f"prices must have shape ({len(self.models)}, 2), a row for each of the predictor's models, "
                 f"got {prices.shape}"
             )
-        robust = self.robust_at(level) if level is not None else self.robust.chosen
-        if conservative:
-            robust = self.robust.conservative
+        robust = self.robust_of(level)
         shape = (len(queries), len(self.models))
         mean, lower, cost = (np.empty(shape, np.float32) for _ in range(3))
+        cautious = np.empty(shape, np.float32) if careful else None
+        strange = np.empty(len(queries), np.int8)
         with threadpool_limits(limits=1):
             for rows in blocks(len(queries), CHUNK):
                 X = self._features(queries, rows)
                 mean[rows], std = self.quality(X)
-                cautious = robust.lower(mean[rows], std) - self.calibration.caution
-                lower[rows] = on_grid(np.maximum(cautious, 0), QUALITY_STEP)
+                lower[rows] = self._lower(robust, mean[rows], std)
+                if cautious is not None:
+                    cautious[rows] = self._lower(self.robust_of(level, careful=True), mean[rows], std)
+                strange[rows] = strangeness(self.features, self.near, X, queries.task[rows])
                 tokens = self.lengths.tokens(self.features.for_cost(X))
                 cost[rows] = cost_usd(queries.input_tokens[rows].astype(np.float64), tokens, prices)
-        return Estimates(self.models, mean, lower, cost)
+        return Estimates(self.models, mean, lower, cost, cautious, strange)
+
+    def _lower(self, robust: Robustness, mean: NDArray[np.float32], std: NDArray[np.float32]) -> NDArray[np.float32]:
+        return on_grid(np.maximum(robust.lower(mean, std) - self.calibration.caution, 0), QUALITY_STEP)
 
     def quality(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Calibrated mean quality and its standard deviation.
@@ -128,13 +133,6 @@ class Predictor:
         mean, std = self.calibration.apply(*self.ensemble.estimate(X))
         return on_grid(mean, QUALITY_STEP), std
 
-    def strangers(self, queries: Queries) -> StrangerShare:
-        """Share of ``queries`` that lie outside the training mix, by task and by distance."""
-        with threadpool_limits(limits=1):
-            chunks = [self._features(queries, rows) for rows in blocks(len(queries), CHUNK)]
-            X = np.concatenate(chunks) if chunks else np.zeros((0, self.features.width), np.float32)
-            return stranger_share(self.features, self.near, X, queries.task)
-
     def _features(self, queries: Queries, rows: slice) -> NDArray[np.float32]:
         return self.features.transform(
             queries.prompt[rows],
@@ -143,8 +141,12 @@ class Predictor:
             None if queries.embedding is None else queries.embedding[rows],
         )
 
-    def robust_at(self, level: float) -> Robustness:
-        """Lower estimates at a quantile asked for by hand."""
+    def robust_of(self, level: float | None, *, careful: bool = False) -> Robustness:
+        """How quality is lowered: as evidence chose, at a quantile asked for by hand, or for a night of strangers."""
+        if careful and (level is None or level >= self.robust.conservative.level):
+            return self.robust.conservative
+        if level is None:
+            return self.robust.chosen
         return Robustness(QUANTILE, level, np.zeros(len(self.models), np.float32))
 
     @property

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from routing_core.predict.features import FeatureMap
 from routing_core.predict.linear import blocks
 from routing_core.predict.state import State
+from routing_core.records.estimates import FAR, NEW_TASK
 
 LANDMARKS = 1024
 """Training queries that stand for the mix."""
-FAR = 0.99
+FAR_QUANTILE = 0.99
 """Quantile of the training queries' own distances beyond which a query is far."""
 
 
@@ -82,13 +83,13 @@ def learn_neighbourhood(X: NDArray[np.float32], seed: int) -> Neighbourhood:
     cut = min(LANDMARKS, (len(X) + 1) // 2)
     landmarks, others = X[np.sort(order[:cut])], X[order[cut : 5 * cut]]
     distances = _squared_distance(others, landmarks)
-    return Neighbourhood(landmarks, float(np.quantile(distances, FAR)) if len(distances) else float("inf"))
+    return Neighbourhood(landmarks, float(np.quantile(distances, FAR_QUANTILE)) if len(distances) else float("inf"))
 
 
-def stranger_share(
+def strangeness(
     features: FeatureMap, near: Neighbourhood, X: NDArray[np.float32], task: NDArray[np.object_]
-) -> StrangerShare:
-    """Share of queries outside the training mix.
+) -> NDArray[np.int8]:
+    """What is strange about each query: 0, or the sum of `NEW_TASK` and `FAR`.
 
     Parameters
     ----------
@@ -96,16 +97,26 @@ def stranger_share(
     near : Neighbourhood
     X : ndarray of float32, shape (n_queries, n_features)
     task : ndarray of str objects, shape (n_queries,)
+
+    Returns
+    -------
+    ndarray of int8, shape (n_queries,)
     """
-    if not len(X):
-        return StrangerShare(0.0, 0.0, 0.0)
     new = ~np.isin(task.astype(str), np.array(features.tasks, dtype=str))
-    far = near.far(X)
-    return StrangerShare(float((new | far).mean()), float(new.mean()), float(far.mean()))
+    return (NEW_TASK * new + FAR * near.far(X)).astype(np.int8)
+
+
+def stranger_share(strange: NDArray[np.int8]) -> StrangerShare:
+    """Shares of what `strangeness` found; all 0 of no query."""
+    if not len(strange):
+        return StrangerShare(0.0, 0.0, 0.0)
+    return StrangerShare(*(float(((strange & what) > 0).mean()) for what in (NEW_TASK | FAR, NEW_TASK, FAR)))
 
 
 def _squared_distance(X: NDArray[np.float32], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squared distance to the nearest landmark."""
+    """Squared distance to the nearest landmark; infinite where there is none."""
+    if not len(landmarks):
+        return np.full(len(X), np.inf, np.float32)
     nearest = np.empty(len(X), np.float32)
     half = 0.5 * (landmarks**2).sum(axis=1)
     for rows in blocks(len(X)):

@@ -34,7 +34,10 @@ def estimate(run: Row[Any], settings: Settings, catalog: Catalog, chunk: Chunk, 
     """
     night = Night(run.execution_date, run.batches, settings.batch_minutes)
     queries = chunk.queries
-    estimates, known = estimates_for(predictor, queries, catalog, run.execution_date, settings.robust_level)
+    careful = settings.unfamiliar_limit is not None
+    estimates, known = estimates_for(
+        predictor, queries, catalog, run.execution_date, settings.robust_level, careful=careful
+    )
     waited = _nights_waited(queries.first_dt, run)
     last_batch = last_batches(queries.deadline, night)
     last_batch[waited > settings.carry_over_days] = EXPIRED
@@ -54,12 +57,19 @@ def estimate(run: Row[Any], settings: Settings, catalog: Catalog, chunk: Chunk, 
         mean_quality=estimates.mean_quality[kept],
         lower_quality=estimates.lower_quality[kept],
         cost_usd=estimates.cost_usd[kept],
+        careful_quality=_rows(estimates.careful_quality, kept, np.float32, len(catalog) if careful else 0),
+        unfamiliar=_rows(estimates.unfamiliar, kept, np.int8),
         eligible=eligible[kept],
         penalty=penalty[kept],
         last_batch=last_batch[kept],
         queries=chunk.identities(waited, kept),
         rejected=rejected_table([_columns(one) for one in rejected]),
     )
+
+
+def _rows(found: NDArray[Any] | None, kept: NDArray[np.bool_], kind: type, *width: int) -> NDArray[Any]:
+    """The kept rows of an estimate that may not have been made: then of zeros."""
+    return np.zeros((int(kept.sum()), *width), kind) if found is None else found[kept]
 
 
 def _nights_waited(first_dt: NDArray[np.datetime64], run: Row[Any]) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from routing_core.predict.strangers import stranger_share
 from routing_core.records.allocation import Allocation
 from routing_core.records.assignments import DEFERRED, Constraint
 from routing_core.records.catalog import Catalog
@@ -67,6 +68,33 @@ class Explained:
     decided: dict[str, NDArray[Any]]
     figures: dict[str, Any]
     tables: dict[str, list[dict[str, Any]]]
+
+
+def familiar_or_careful(night: Gathered, limit: float | None) -> tuple[Gathered, dict[str, Any]]:
+    """Measure how much of the night is unlike what the predictor learnt from, and plan carefully if it is too much.
+
+    Parameters
+    ----------
+    night : Gathered
+    limit : float or None
+        Share above which the night is planned on the conservative level; None never does.
+
+    Returns
+    -------
+    night : Gathered
+        As it came, or with the careful estimates in place of the lower ones.
+    figures : dict
+        unfamiliar_share, new_task_share, far_share, conservative: as in ``routing_runs``.
+    """
+    found = stranger_share(night.unfamiliar)
+    careful = limit is not None and len(night) > 0 and found.share > limit
+    figures = {
+        "unfamiliar_share": found.share if len(night) else None,
+        "new_task_share": found.by_task if len(night) else None,
+        "far_share": found.by_distance if len(night) else None,
+        "conservative": careful,
+    }
+    return (replace(night, lower_quality=night.careful_quality) if careful else night), figures
 
 
 def make(

@@ -90,9 +90,26 @@ def _values(
         "difference_upper": verdict.high,
         "robust_method": predictor.robust.chosen.method,
         "robust_level": predictor.robust.chosen.level,
+        "robust_reason": predictor.robust.reason,
         "cost_margin": predictor.cost_margin.k,
+        **_drift(verdict),
         "evidence": {"robust": predictor.robust.to_dict(), "verdict": verdict.to_dict()},
         "seed": settings.seed,
+    }
+
+
+def _drift(verdict: Verdict) -> dict[str, Any]:
+    """How the exam's days differ from those learnt from; of models, the one that moved most."""
+    if verdict.drift is None:
+        return {}
+    shifts = verdict.drift.quality_shift
+    most = max(shifts, key=lambda model: abs(shifts[model]), default=None)
+    return {
+        "mix_distance": verdict.drift.mix_distance,
+        "exam_unfamiliar_share": verdict.drift.stranger_share,
+        "calibration_error": verdict.drift.calibration_error,
+        "quality_shift": None if most is None else shifts[most],
+        "quality_shift_model": most,
     }
 
 

@@ -282,6 +282,7 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
     predictor = predictors.load_cached(asked.predictors_root, content_hash)
     with clock.stage("gather"):
         night = gather([directory / name for name in shards], len(catalog), sorted(asked.team_budgets_usd))
+    night, familiarity = plan.familiar_or_careful(night, asked.unfamiliar_limit)
     margin_of = partial(predictor.cost_margin.factor, probability=asked.overspend_probability)
     prices = catalog.prices_on(run.execution_date)
     if run.sent_through_batch is None:
@@ -297,13 +298,14 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
             explained = rest.decide(night, stays, through, loss, catalog, fleet, asked, margin_of, prices)
     with clock.stage("scatter"):
         scatter(directory / _solution(attempt), night.places, explained.decided)
-    robust = predictor.robust.chosen if asked.robust_level is None else predictor.robust_at(asked.robust_level)
+    robust = predictor.robust_of(asked.robust_level, careful=familiarity["conservative"])
     with writing(settings) as connection:
         runs.claim_solve(connection, run_id, attempt)
         runs.update_run(
             connection,
             run_id,
             **explained.figures,
+            **familiarity,
             robust_method=robust.method,
             robust_level=None if robust.method == "none" else robust.level,
             timings=clock.seconds,

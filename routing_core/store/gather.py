@@ -26,6 +26,9 @@ class Gathered:
     Attributes
     ----------
     mean_quality, lower_quality, cost_usd : ndarray of float32, shape (n_queries, n_models)
+    careful_quality : ndarray of float32, shape (n_queries, n_models)
+        No columns if the night cannot switch to it.
+    unfamiliar : ndarray of int8, shape (n_queries,)
     eligible : ndarray of bool, shape (n_queries, n_models)
     penalty : ndarray of float32, shape (n_queries,)
     last_batch : ndarray of int32, shape (n_queries,)
@@ -40,6 +43,8 @@ class Gathered:
     mean_quality: NDArray[np.float32]
     lower_quality: NDArray[np.float32]
     cost_usd: NDArray[np.float32]
+    careful_quality: NDArray[np.float32]
+    unfamiliar: NDArray[np.int8]
     eligible: NDArray[np.bool_]
     penalty: NDArray[np.float32]
     last_batch: NDArray[np.int32]
@@ -84,6 +89,8 @@ def gather(directories: Sequence[Path], n_models: int, teams: Sequence[str]) -> 
         mean_quality=matrix("mean_quality", np.float32, n_models),
         lower_quality=matrix("lower_quality", np.float32, n_models),
         cost_usd=matrix("cost_usd", np.float32, n_models),
+        careful_quality=matrix("careful_quality", np.float32, shards[0].careful_quality.shape[1] if shards else 0),
+        unfamiliar=matrix("unfamiliar", np.int8),
         eligible=matrix("eligible", np.bool_, n_models),
         penalty=matrix("penalty", np.float32),
         last_batch=matrix("last_batch", np.int32),

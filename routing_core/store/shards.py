@@ -25,6 +25,10 @@ class Shard:
     ----------
     mean_quality, lower_quality, cost_usd : ndarray of float32, shape (n_queries, n_models)
         As in :class:`routing_core.records.estimates.Estimates`.
+    careful_quality : ndarray of float32, shape (n_queries, n_models)
+        The same; no columns if the night cannot switch to it.
+    unfamiliar : ndarray of int8, shape (n_queries,)
+        The same.
     eligible : ndarray of bool, shape (n_queries, n_models)
     penalty : ndarray of float32, shape (n_queries,), quality units
     last_batch : ndarray of int32, shape (n_queries,)
@@ -38,6 +42,8 @@ class Shard:
     mean_quality: NDArray[np.float32]
     lower_quality: NDArray[np.float32]
     cost_usd: NDArray[np.float32]
+    careful_quality: NDArray[np.float32]
+    unfamiliar: NDArray[np.int8]
     eligible: NDArray[np.bool_]
     penalty: NDArray[np.float32]
     last_batch: NDArray[np.int32]

@@ -6,6 +6,7 @@ SELECT
     backlog_rows, carried_rows, assigned, deferred, rejected,
     budget_usd, planning_budget_usd, planned_spend_usd, cost_margin,
     CASE WHEN budget_usd > 0 THEN planned_spend_usd / budget_usd END AS budget_share,
-    expected_quality, objective, bound, gap, solver_status, unfamiliar_share
+    expected_quality, objective, bound, gap, solver_status,
+    unfamiliar_share, new_task_share, far_share, conservative
 FROM routing_runs
 WHERE status = 'current'

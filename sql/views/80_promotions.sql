@@ -3,6 +3,7 @@ CREATE VIEW promotions AS
 SELECT
     dt, predictor_id, decision, reason, trained_through, champion_id, outcomes,
     champion_quality, challenger_quality, difference_lower, difference_upper,
-    robust_method, robust_level, cost_margin, content_hash
+    mix_distance, exam_unfamiliar_share, calibration_error, quality_shift, quality_shift_model,
+    robust_method, robust_level, robust_reason, cost_margin, content_hash
 FROM predictor_versions
 WHERE superseded_at IS NULL

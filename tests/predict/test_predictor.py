@@ -11,7 +11,9 @@ from small_world import MODELS, PRICES, make_outcomes, make_queries
 from routing_core.errors import ContractError, ProblemError, SettingsError
 from routing_core.predict import DEFAULT, PAPER, Predictor, Recipe, fit
 from routing_core.predict.cost import implied_prices
+from routing_core.predict.strangers import StrangerShare, stranger_share
 from routing_core.records.outcomes import Outcomes
+from routing_core.records.queries import Queries
 
 QUICK = replace(DEFAULT, name="quick", trees=12, folds=3)
 
@@ -121,20 +123,33 @@ def test_prices_of_other_models_are_refused(predictor: Predictor):
         predictor.estimate(queries, PRICES[:2])
 
 
+def strangers(predictor: Predictor, queries: Queries) -> StrangerShare:
+    found = predictor.estimate(queries, PRICES).unfamiliar
+    assert found is not None
+    return stranger_share(found)
+
+
 def test_strangers_are_seen_by_task_and_by_distance(predictor: Predictor):
     familiar, _, _ = make_queries(300, seed=13)
-    assert predictor.strangers(familiar).share < 0.1
+    assert strangers(predictor, familiar).share < 0.1
     elsewhere = replace(familiar, task=np.full(300, "law", object))
-    assert predictor.strangers(elsewhere).by_task == 1
+    assert strangers(predictor, elsewhere).by_task == 1
     gibberish = replace(familiar, prompt=["§ 12 Abs. 3 Satz 2 BGB Urteil vom Amtsgericht"] * 300)
-    assert predictor.strangers(gibberish).by_distance > 0.9
+    assert strangers(predictor, gibberish).by_distance > 0.9
 
 
-def test_the_conservative_level_is_never_above_the_mean(predictor: Predictor):
+def test_a_night_without_queries_has_no_strangers():
+    assert stranger_share(np.zeros(0, np.int8)) == StrangerShare(0.0, 0.0, 0.0)
+
+
+def test_careful_estimates_are_never_above_the_lower_ones_and_only_made_when_asked_for(predictor: Predictor):
     queries, _, _ = make_queries(100, seed=14)
-    said = predictor.estimate(queries, PRICES, conservative=True)
-    assert (said.lower_quality <= said.mean_quality).all()
-    assert said.lower_quality.mean() < said.mean_quality.mean()
+    assert predictor.estimate(queries, PRICES).careful_quality is None
+    for level in (None, 0.2, 0.01):
+        said = predictor.estimate(queries, PRICES, level=level, careful=True)
+        assert said.careful_quality is not None
+        assert (said.careful_quality <= said.mean_quality).all()
+        assert said.careful_quality.mean() <= said.lower_quality.mean()
 
 
 def test_prices_are_recovered_from_the_log(outcomes: Outcomes):

@@ -28,6 +28,8 @@ def shard_of(ids: list[str]) -> Shard:
         mean_quality=matrix,
         lower_quality=matrix,
         cost_usd=matrix,
+        careful_quality=matrix[:, :0],
+        unfamiliar=number.astype(np.int8),
         eligible=matrix > 1,
         penalty=number,
         last_batch=number.astype(np.int32),

@@ -37,7 +37,7 @@ class LowRankLogistic(QualityModel):
     fitted: ClassVar[tuple[str, ...]] = ("demands_", "skills_", "bias_", "demand_root_", "skill_root_")
 
     def __init__(
-        self, rank: int = 4, penalty: float = 15.0, max_rows: int = 30_000, iterations: int = 150, seed: int = 0
+        self, rank: int = 4, penalty: float = 45.0, max_rows: int = 30_000, iterations: int = 150, seed: int = 0
     ) -> None:
         self.rank = rank
         self.penalty = penalty
