@@ -26,7 +26,7 @@ _BREAK = re.compile(r"\n|\\n")
 """A line's end, also where the log holds the two characters that escape it."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Preambles:
     """Known beginnings and ends of prompts, each of whole lines.
 

@@ -343,7 +343,10 @@ def write_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int) ->
     directory = asked.run_directory(run_id)
     models = catalogs.of_run(run, asked).names
     part = read_part(directory / _solution(run.solve_attempt), chunk, decisions.PARTS)
-    rows = decisions.chunk_rows(run, chunk, models, read_shard(directory / name), part)
+    shard = read_shard(directory / name)
+    if run.conservative:
+        shard = replace(shard, lower_quality=shard.careful_quality)
+    rows = decisions.chunk_rows(run, chunk, models, shard, part)
     with writing(settings) as connection:
         claim = runs.claim_rows(connection, run_id, chunk, attempt)
         checksum = decisions.write_rows(connection, claim, rows)

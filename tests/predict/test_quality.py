@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from routing_core.errors import ProblemError
-from routing_core.predict.quality import METHODS, NearestNeighbours, QualityModel, SharedForest
+from routing_core.predict.quality import METHODS, NearestNeighbours, QualityModel, SharedForest, TaskRidge
 from routing_core.predict.quality.knn import bagged_weights
 from routing_core.predict.uncertainty import bootstrap
 
@@ -161,3 +161,29 @@ def test_the_forest_claims_no_spread():
     """Per-tree quantiles are not the uncertainty of the estimate, so none is offered."""
     X, y, _ = world(100)
     assert np.isnan(SharedForest(trees=4).fit(X, y).predict_with_std(X)[1]).all()
+
+
+def test_task_ridge_without_features_is_the_task_mean_leaning_on_the_tasks_difficulty():
+    """By hand: three labels of 1 on a hard task, ten labels' worth of what the task is for all."""
+    tasks = np.array([[0.7, 0]] * 5 + [[0, 0.7]] * 3, np.float32)
+    y = np.array([[0], [0], [0], [0], [1], [1], [1], [1]], np.float32)
+    model = TaskRidge().fit(tasks, y)
+    mean = 4 / 8
+    for task, labels in (([0.7, 0], y[:5]), ([0, 0.7], y[5:])):
+        apart = float((labels - mean).sum())
+        difficulty = apart / (len(labels) + 10)
+        expected = mean + (apart + 10 * difficulty) / (len(labels) + 10)
+        assert model.predict(np.array([task], np.float32))[0, 0] == pytest.approx(expected, abs=1e-6)
+    assert model.predict(np.zeros((1, 2), np.float32))[0, 0] == pytest.approx(mean), "a task never seen"
+
+
+def test_task_ridge_learns_how_hard_queries_are_from_models_that_each_saw_other_ones():
+    """One label a query: what the first model's queries tell moves the second's estimates too."""
+    rng = np.random.default_rng(4)
+    X = rng.choice([-1.0, 0.0, 1.0], (600, 1)).astype(np.float32)
+    y = np.full((600, 2), np.nan, np.float32)
+    answered = rng.random(600) < 0.95
+    y[answered, 0] = rng.random(answered.sum()) < 0.5 + 0.4 * X[answered, 0]
+    y[~answered, 1] = rng.random((~answered).sum()) < 0.5 + 0.4 * X[~answered, 0]
+    easy, hard = TaskRidge().fit(X, y).predict(np.array([[1], [-1]], np.float32))
+    assert (easy - hard > 0.3).all()
