@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from routing_core.predict.labels import Labels
 from routing_core.predict.offpolicy import plan_value
-from routing_core.predict.planning import budgets, plan
+from routing_core.predict.planning import Limits, budgets, plan
 from routing_core.predict.uncertainty import CONFORMAL, NONE, QUANTILE, Robustness, robustness
 
 CANDIDATES: tuple[tuple[str, float], ...] = ((QUANTILE, 0.25), (QUANTILE, 0.1), (QUANTILE, 0.05), (CONFORMAL, 0.25))
@@ -97,6 +97,7 @@ def choose_robustness(
     labels: Labels,
     rows: NDArray[np.int64],
     fold: NDArray[np.int64],
+    limits: Limits | None = None,
 ) -> RobustChoice:
     """Choose by realised quality on held-out nights, or take what the recipe fixes.
 
@@ -113,6 +114,9 @@ def choose_robustness(
     labels : Labels
     rows, fold : ndarray of int64, shape (n_held_out,)
         Which queries of ``labels``, and the night each is held out with.
+    limits : Limits, optional
+        The budget and capacities of the night to come, under which held-out nights are planned; by default budgets
+        that bind, and no capacities.
     """
     quality = labels.quality[rows]
     conservative = robustness(*CONSERVATIVE, mean, quality)
@@ -122,14 +126,18 @@ def choose_robustness(
     if len(rows) < 2 or np.isnan(std).all():
         return RobustChoice(plain, conservative, "nothing to choose by: no held-out nights or no spread", ())
     options = [plain, *(robustness(*candidate, mean, quality) for candidate in CANDIDATES)]
-    trials = _trials(options, mean, std, cost, labels, rows, fold)
+    trials = _trials(options, mean, std, cost, labels, rows, fold, limits)
+    under = "" if limits is None else f", at {limits.per_query:.3g} USD a query and the night's capacities"
     best = max(range(len(options)), key=lambda i: trials[i].gain - PROOF * trials[i].standard_error)
     if best and trials[best].gain > PROOF * trials[best].standard_error:
         trial = trials[best]
-        reason = f"gains {trial.gain:+.4f} ± {trial.standard_error:.4f} realised quality over the mean"
+        reason = f"gains {trial.gain:+.4f} ± {trial.standard_error:.4f} realised quality over the mean{under}"
         return RobustChoice(options[best], conservative, reason, tuple(trials))
     return RobustChoice(
-        plain, conservative, f"no gain: no lower estimate beat the mean by {PROOF:g} standard errors", tuple(trials)
+        plain,
+        conservative,
+        f"no gain: no lower estimate beat the mean by {PROOF:g} standard errors{under}",
+        tuple(trials),
     )
 
 
@@ -141,16 +149,18 @@ def _trials(
     labels: Labels,
     rows: NDArray[np.int64],
     fold: NDArray[np.int64],
+    limits: Limits | None,
 ) -> list[Trial]:
-    """Plan every held-out night with every option under the same budgets."""
-    per_query = budgets(mean, cost)
+    """Plan every held-out night with every option under the same budgets and capacities."""
+    per_query = budgets(mean, cost) if limits is None else [limits.per_query]
     parts = np.zeros((len(options), len(rows)))
     for night in np.unique(fold):
         here = np.flatnonzero(fold == night)
+        capacity = None if limits is None else limits.capacity_of(len(here))
         for option, earned in zip(options, parts, strict=True):
             lower = option.lower(mean[here], std[here])
             for budget in per_query:
-                choice = plan(lower, cost[here], budget * len(here))
+                choice = plan(lower, cost[here], budget * len(here), capacity)
                 earned[here] += plan_value(choice, labels, rows[here], mean[here]).parts / len(per_query)
     gains = parts - parts[0]
     errors = gains.std(axis=1) / np.sqrt(len(rows))

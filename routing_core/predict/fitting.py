@@ -15,7 +15,7 @@ from routing_core.predict.evidence import RobustChoice, choose_robustness
 from routing_core.predict.features import FeatureMap, learn_features
 from routing_core.predict.labels import Labels, tabulate
 from routing_core.predict.margin import UNCALIBRATED, CostMargin, calibrate_margin
-from routing_core.predict.planning import budgets, plan
+from routing_core.predict.planning import Limits, budgets, plan
 from routing_core.predict.predictor import Predictor
 from routing_core.predict.recipe import Recipe
 from routing_core.predict.strangers import learn_neighbourhood
@@ -29,6 +29,7 @@ def fit(
     *,
     seed: int,
     embedding: NDArray[np.float32] | None = None,
+    limits: Limits | None = None,
 ) -> Predictor:
     """Fit a predictor.
 
@@ -43,6 +44,8 @@ def fit(
         Combined with the recipe's own.
     embedding : ndarray of float32, shape (n_outcomes, n_dimensions), optional
         Precomputed embeddings of the prompts, by default those of the outcomes; preferred over the recipe's encoder.
+    limits : Limits, optional
+        Budget and capacities of the night to come, under which the robust level is chosen.
 
     Returns
     -------
@@ -56,10 +59,12 @@ def fit(
         max_importance=recipe.max_importance,
         embedding=outcomes.embedding if embedding is None else embedding,
     )
-    return fit_labels(labels, implied_prices(outcomes, models), recipe, seed=seed)
+    return fit_labels(labels, implied_prices(outcomes, models), recipe, seed=seed, limits=limits)
 
 
-def fit_labels(labels: Labels, prices: NDArray[np.float64], recipe: Recipe, *, seed: int) -> Predictor:
+def fit_labels(
+    labels: Labels, prices: NDArray[np.float64], recipe: Recipe, *, seed: int, limits: Limits | None = None
+) -> Predictor:
     """Fit a predictor on labels already gathered.
 
     Parameters
@@ -69,11 +74,12 @@ def fit_labels(labels: Labels, prices: NDArray[np.float64], recipe: Recipe, *, s
         Those that held-out nights are planned at.
     recipe : Recipe
     seed : int
+    limits : Limits, optional
     """
     mixed = mixed_seed(recipe, seed)
     # One thread for BLAS: more would add up in another order, and the hash is to the bit.
     with threadpool_limits(limits=1):
-        return finish(hold_out(labels, recipe, mixed), labels, prices, recipe, mixed)
+        return finish(hold_out(labels, recipe, mixed), labels, prices, recipe, mixed, limits)
 
 
 def mixed_seed(recipe: Recipe, seed: int) -> int:
@@ -106,9 +112,16 @@ def hold_out(labels: Labels, recipe: Recipe, seed: int) -> HeldOut:
     return HeldOut(features, X, cost_features, cross_fit(recipe, X, cost_features, labels, seed))
 
 
-def finish(held: HeldOut, labels: Labels, prices: NDArray[np.float64], recipe: Recipe, seed: int) -> Predictor:
+def finish(
+    held: HeldOut,
+    labels: Labels,
+    prices: NDArray[np.float64],
+    recipe: Recipe,
+    seed: int,
+    limits: Limits | None = None,
+) -> Predictor:
     """Fit on everything; take robust level, calibration and margin from what was said of held-out nights."""
-    robust, margin = _learn_from_held_out(held.said, labels, recipe, prices, seed)
+    robust, margin = _learn_from_held_out(held.said, labels, recipe, prices, seed, limits)
     return Predictor(
         recipe=recipe,
         models=labels.models,
@@ -126,12 +139,19 @@ def finish(held: HeldOut, labels: Labels, prices: NDArray[np.float64], recipe: R
 
 
 def _learn_from_held_out(
-    said: CrossFit, labels: Labels, recipe: Recipe, prices: NDArray[np.float64], seed: int
+    said: CrossFit,
+    labels: Labels,
+    recipe: Recipe,
+    prices: NDArray[np.float64],
+    seed: int,
+    limits: Limits | None,
 ) -> tuple[RobustChoice, CostMargin]:
     """The robust level, then the cost margin of plans made with it."""
     mean, std = said.calibrated(labels, shrink=recipe.shrink)
     planned = cost_usd(labels.input_tokens[said.rows], said.tokens, prices)
-    robust = choose_robustness(recipe.uncertainty, recipe.level, mean, std, planned, labels, said.rows, said.fold)
+    robust = choose_robustness(
+        recipe.uncertainty, recipe.level, mean, std, planned, labels, said.rows, said.fold, limits
+    )
     if not len(said.rows):
         return robust, UNCALIBRATED
     realised = cost_usd(labels.input_tokens[said.rows], labels.output_tokens[said.rows], prices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,34 @@ DEFERRAL = 1.0
 
 LEARNING = Parameters(gap=1e-3, core_effort=1.0, threads=1)
 """Far finer than what held-out nights can tell apart, and no search for the last query's worth."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Limits:
+    """What the night itself may spend and hold, to be scaled to a held-out one.
+
+    Attributes
+    ----------
+    budget_usd : float, USD
+    capacity : ndarray of int64, shape (n_models,), queries on the whole night
+        `UNLIMITED` where there is no limit.
+    queries : int
+        Queries of the night, at least 1.
+    """
+
+    budget_usd: float
+    capacity: NDArray[np.int64]
+    queries: int
+
+    @property
+    def per_query(self) -> float:
+        """Budget of a query, USD."""
+        return self.budget_usd / self.queries
+
+    def capacity_of(self, n_queries: int) -> NDArray[np.int64]:
+        """Capacity that is left of the night's for a held-out one of ``n_queries``, rounded up."""
+        scaled = np.ceil(np.minimum(self.capacity, 2**40) * (n_queries / self.queries)).astype(np.int64)
+        return np.where(self.capacity == UNLIMITED, UNLIMITED, scaled)
 
 
 def plan(

@@ -87,7 +87,8 @@ def familiar_or_careful(night: Gathered, limit: float | None) -> tuple[Gathered,
         unfamiliar_share, new_task_share, far_share, conservative: as in ``routing_runs``.
     """
     found = stranger_share(night.unfamiliar)
-    careful = limit is not None and len(night) > 0 and found.share > limit
+    # The rest of a run that made no careful estimates is planned as that run was.
+    careful = limit is not None and night.careful_quality.size > 0 and found.share > limit
     figures = {
         "unfamiliar_share": found.share if len(night) else None,
         "new_task_share": found.by_task if len(night) else None,

@@ -143,6 +143,8 @@ def _rows_of(night: Gathered, rows: NDArray[np.int64], through: int, batches: in
         mean_quality=night.mean_quality[rows],
         lower_quality=night.lower_quality[rows],
         cost_usd=night.cost_usd[rows],
+        careful_quality=night.careful_quality[rows],
+        unfamiliar=night.unfamiliar[rows],
         eligible=night.eligible[rows],
         penalty=night.penalty[rows],
         last_batch=np.clip(night.last_batch[rows] - through, 0, batches - through).astype(np.int32),

@@ -15,7 +15,9 @@ from routing_core.predict.evidence import choose_robustness
 from routing_core.predict.labels import Labels, tabulate
 from routing_core.predict.margin import calibrate_margin
 from routing_core.predict.offpolicy import plan_value
+from routing_core.predict.planning import Limits
 from routing_core.predict.uncertainty import conformal_shift, robustness
+from routing_core.route.problem import UNLIMITED
 
 
 def labels_of(logged: str = "all", n: int = 400, **changes: float) -> Labels:
@@ -185,3 +187,15 @@ def test_the_robust_level_is_chosen_when_it_pays_and_not_otherwise():
     assert calm.method == "none"
     assert "no gain" in calm.reason
     assert len(calm.trials) == len(pays.trials) > 1
+    # The wild model can take nobody tonight: how its estimate is lowered decides nothing.
+    closed = Limits(900.0, np.array([0, UNLIMITED, UNLIMITED]), 900)
+    shut = choose_robustness("auto", 0.1, wild.astype(np.float32), std, cost, labels, rows, fold, closed)
+    assert shut.method == "none"
+    assert "no gain" in shut.reason
+    assert "1 USD a query and the night's capacities" in shut.reason
+
+
+def test_limits_are_scaled_to_the_night_held_out():
+    limits = Limits(10.0, np.array([50, UNLIMITED, 0]), 100)
+    assert limits.per_query == pytest.approx(0.1)
+    assert limits.capacity_of(25).tolist() == [13, UNLIMITED, 0]
