@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.utils.estimator_checks import check_estimator
 
 from routing_core.errors import ProblemError
 from routing_core.predict.quality import METHODS, NearestNeighbours, QualityModel, SharedForest, TaskRidge
@@ -187,3 +188,37 @@ def test_task_ridge_learns_how_hard_queries_are_from_models_that_each_saw_other_
     y[~answered, 1] = rng.random((~answered).sum()) < 0.5 + 0.4 * X[~answered, 0]
     easy, hard = TaskRidge().fit(X, y).predict(np.array([[1], [-1]], np.float32))
     assert (easy - hard > 0.3).all()
+
+
+REFUSED_OTHERWISE = {
+    **dict.fromkeys(
+        (
+            "check_n_features_in_after_fitting",
+            "check_all_zero_sample_weights_error",
+            "check_sample_weights_shape",
+            "check_complex_data",
+            "check_estimators_empty_data_messages",
+            "check_estimators_nan_inf",
+            "check_regressors_train",
+            "check_fit1d",
+            "check_fit2d_predict1d",
+            "check_requires_y_none",
+        ),
+        "bad input is a ProblemError with our words, not scikit-learn's ValueError with its own",
+    ),
+    **dict.fromkeys(
+        ("check_estimator_sparse_tag", "check_estimator_sparse_array", "check_estimator_sparse_matrix"),
+        "features are dense",
+    ),
+    **dict.fromkeys(
+        ("check_supervised_y_2d", "check_supervised_y_no_nan"), "labels are queries × models, NaN where not seen"
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("method", ["means", "ridge", "task_ridge"])
+def test_it_is_an_estimator_by_scikit_learns_own_checks_but_for_how_it_refuses(method: str):
+    """All others of some sixty checks: cloning, pickling, idempotence, invariances, parameters, dtypes, read-only."""
+    checks = check_estimator(METHODS[method](), expected_failed_checks=REFUSED_OTHERWISE, on_skip=None)
+    assert sum(check["status"] == "passed" for check in checks) >= 35
