@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from routing_core.predict.linear import blocks
 from routing_core.predict.quality.base import QualityModel
@@ -93,18 +94,27 @@ class SharedForest(QualityModel):
                 sums[:, j] += np.bincount(at, share * np.repeat(y[rows, j][seen], leaves.shape[1]), nodes)
         return ((sums + PRIOR_LABELS * self.mean_) / (totals + PRIOR_LABELS)).astype(np.float32)
 
-    def _leaves(self, X: NDArray[np.float32]) -> NDArray[np.int32]:
-        """Leaf of each row in each tree: ndarray of int32, shape (n_queries, n_trees)."""
-        rows = np.arange(len(X))[:, None]
-        node = np.broadcast_to(self.roots_, (len(X), len(self.roots_)))
+    def _leaves(self, X: NDArray[np.float32]) -> NDArray[np.intp]:
+        """Leaf of each row in each tree: ndarray of intp, shape (n_queries, n_trees)."""
+        flat, start = X.ravel(), (np.arange(len(X)) * X.shape[1])[:, None]
+        feature, child = self.feature_.astype(np.intp), np.stack([self.right_, self.left_], axis=1).astype(np.intp)
+        node = np.broadcast_to(self.roots_.astype(np.intp), (len(X), len(self.roots_)))
         for _ in range(int(self.depth_[0])):
-            below = X[rows, self.feature_[node]] <= self.threshold_[node]
-            node = np.where(below, self.left_[node], self.right_[node])
+            goes_left = flat.take(start + feature.take(node)) <= self.threshold_.take(node)
+            node = child.take(2 * node + goes_left)
         return node
 
     def _estimate(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The mean over trees. Their spread is not that of the estimate, so none is claimed."""
         mean = np.empty((len(X), self.n_models_), np.float32)
         for rows in blocks(len(X)):
-            mean[rows] = self.value_[self._leaves(X[rows])].mean(axis=1, dtype=np.float64)
+            mean[rows] = _leaf_sums(self._leaves(X[rows]), self.value_) / len(self.roots_)
         return mean, np.full_like(mean, np.nan)
+
+
+def _leaf_sums(leaves: NDArray[np.intp], value: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum of each row's leaves' values, shape (n_queries, n_models), as a product with a matrix of ones."""
+    n_rows, n_trees = leaves.shape
+    ends = np.arange(n_rows + 1) * n_trees
+    ones = sparse.csr_matrix((np.ones(leaves.size, np.float32), leaves.ravel(), ends), shape=(n_rows, len(value)))
+    return np.asarray(ones @ value, np.float32)

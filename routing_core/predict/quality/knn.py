@@ -120,19 +120,17 @@ class NearestNeighbours(QualityModel):
         self, X: NDArray[np.float32], models: NDArray[np.int64], of: slice
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Weighted votes of the neighbours among the references ``of`` one group."""
-        references, labels = self.references_[of], self.labels_[of][:, models]
-        importance = self.weights_[of][:, models]
+        references = self.references_[of]
+        labels, importance = (np.ascontiguousarray(a[of][:, models].T) for a in (self.labels_, self.weights_))
         by_rank, spread = self._rank_weights(len(references))
         half = 0.5 * (references**2).sum(axis=1)
         mean = np.empty((len(X), len(models)), np.float32)
         std = np.empty_like(mean)
         for rows in blocks(len(X)):
-            nearest = _nearest(X[rows] @ references.T - half, len(by_rank))
-            votes, share = labels[nearest], importance[nearest] * by_rank[:, None]
-            total = share.sum(axis=1, dtype=np.float64)
-            mean[rows] = (share * votes).sum(axis=1, dtype=np.float64) / total
-            deviation = importance[nearest] ** 2 * (votes - mean[rows][:, None, :]) ** 2
-            std[rows] = np.sqrt((deviation * spread[:, None]).sum(axis=1, dtype=np.float64)) / total
+            nearest = _nearest(half - X[rows] @ references.T, len(by_rank))
+            for j in range(len(models)):
+                votes, share = labels[j].take(nearest), importance[j].take(nearest)
+                mean[rows, j], std[rows, j] = _weighed(votes, share, by_rank, spread)
         return mean, std
 
     def _rank_weights(self, n_rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -144,14 +142,32 @@ class NearestNeighbours(QualityModel):
         return weight.astype(np.float32), variance.astype(np.float32)
 
 
-def _nearest(closeness: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Columns of the ``count`` largest entries of each row, largest first."""
-    if count < closeness.shape[1]:
-        top = np.argpartition(-closeness, count - 1, axis=1)[:, :count]
-    else:
-        top = np.broadcast_to(np.arange(closeness.shape[1]), closeness.shape)
-    order = np.argsort(-np.take_along_axis(closeness, top, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(top, order, axis=1)
+def _weighed(
+    votes: NDArray[np.float32],
+    importance: NDArray[np.float32],
+    by_rank: NDArray[np.float32],
+    spread: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean of each row's votes, each of its importance times its rank's weight, and the mean's standard deviation."""
+    share = importance * by_rank
+    total = share.sum(axis=1, dtype=np.float64)
+    mean = (share * votes).sum(axis=1, dtype=np.float64) / total
+    deviation = importance * (votes - mean.astype(np.float32)[:, None])
+    return mean, np.sqrt((deviation**2 * spread).sum(axis=1, dtype=np.float64)) / total
+
+
+def _nearest(distance: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Columns of the ``count`` smallest entries of each row, smallest first.
+
+    The column is written into the bits that float64 has beyond float32: plain numbers, unlike indices, NumPy selects
+    and sorts with vector instructions.
+    """
+    columns = distance.shape[1]
+    keys = distance.astype(np.float64)
+    keys.view(np.int64)[:] |= np.arange(columns)
+    if count < columns:
+        keys.partition(count - 1, axis=1)
+    return np.sort(keys[:, :count], axis=1).view(np.int64) & ((1 << columns.bit_length()) - 1)
 
 
 def _thinned(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
