@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from datetime import date
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
 from multiprocessing import get_context
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-from routing_core.bench.memory import peak_rss_mib
+from routing_core.bench.memory import measured
+from routing_core.bench.postgres import embedded_postgres
 from routing_core.settings import Settings, load_settings
 from routing_core.steps import prepare, read, route
-from routing_core.steps.allocate import allocate
-from routing_core.steps.retrain import retrain
+from routing_core.store import results
 from routing_core.store.catalog import read_catalog, write_catalog
-from routing_core.workload.synthetic import scaled_catalog
+from routing_core.store.database import reading
 
-_DT = date(2026, 11, 20)
+DT = date(2026, 11, 20)
+"""The night that is planned."""
+CORES = os.cpu_count() or 1
 _USD_PER_QUERY = 4e-4
 _HISTORY_PER_DAY = 1500
 _EMBEDDING = 256
+_ROWS_PER_CHUNK = 125_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +38,33 @@ class Stage:
     Attributes
     ----------
     name : str
+    tasks : int
+        Processes it was done in, one after another or as many at once as there are cores.
     seconds : float
         Wall clock.
+    cpu_seconds : float
+        Of all its processes, their start and imports included.
     peak_rss_mib : float
         Largest resident set of any one process that worked on it, MiB.
     """
 
     name: str
+    tasks: int
     seconds: float
+    cpu_seconds: float
     peak_rss_mib: float
 
 
 def bench_night(
-    queries: int, models: int, partitions: int, *, dsn: str | None = None, embedding: bool = False
+    queries: int,
+    models: int,
+    partitions: int,
+    *,
+    dsn: str | None = None,
+    postgres: bool = False,
+    embedding: bool = False,
+    baseline: bool = False,
+    airflow: bool = False,
 ) -> dict[str, Any]:
     """Plan one synthetic night and time its stages; making the data, training and allocating are not timed.
 
@@ -55,42 +73,55 @@ def bench_night(
     queries, models, partitions : int
     dsn : str, optional
         Results database, migrated here; SQLite in a scratch directory by default.
+    postgres : bool
+        Start a PostgreSQL for the run, and have the results there.
     embedding : bool
         Whether the queries come with an embedding column.
+    baseline : bool
+        Have some queries of the same night planned by ``tests/benchmarks/baseline_night.py``, and compare.
+    airflow : bool
+        Plan the same night a second time, by the DAG under Airflow's LocalExecutor.
 
     Returns
     -------
     dict
-        queries, models, partitions, seconds, rows_per_second, peak_rss_mib (of the largest process),
-        stages (name, seconds, share, peak_rss_mib), and the run's assigned, deferred, rejected, gap.
+        queries, models, partitions, chunks, features, database, cores, seconds, rows_per_second,
+        rows_per_second_per_core, cpu_seconds, peak_rss_mib (of the largest process), solver_share (of the seconds;
+        prices, decisions and proof, verified), stages (name, tasks, seconds, share, cpu_seconds, peak_rss_mib), and
+        the run's assigned, deferred, rejected, gap; ``baseline`` and ``airflow`` where they were asked for.
     """
-    with tempfile.TemporaryDirectory(prefix="nightshift-bench-") as scratch:
-        settings = _prepared(Path(scratch), queries, models, partitions, dsn, embedding)
+    with ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="nightshift-bench-"))
+        if postgres:
+            dsn = stack.enter_context(embedded_postgres())
+        settings = prepared(Path(scratch), queries, models, partitions, dsn, embedding)
         stages = _timed(settings)
-        figures = _figures(settings)
-    seconds = sum(stage.seconds for stage in stages)
-    return {
-        "queries": queries,
-        "models": models,
-        "partitions": partitions,
-        "seconds": round(seconds, 3),
-        "rows_per_second": round(queries / seconds, 1),
-        "peak_rss_mib": max(stage.peak_rss_mib for stage in stages),
-        "stages": [
-            {
-                "name": stage.name,
-                "seconds": round(stage.seconds, 3),
-                "share": round(stage.seconds / seconds, 4),
-                "peak_rss_mib": stage.peak_rss_mib,
-            }
-            for stage in stages
-        ],
-        **figures,
-    }
+        figures = {
+            "queries": queries,
+            "models": models,
+            "partitions": partitions,
+            "chunks": settings.chunks,
+            "features": "embedding" if embedding else "text",
+            "database": "sqlite" if settings.database_url.startswith("sqlite") else "postgresql",
+            **_totals(queries, stages, settings),
+        }
+        if baseline:
+            from routing_core.bench.baseline import compare_with_baseline
+
+            figures["baseline"] = compare_with_baseline(settings, DT, figures)
+        if airflow:
+            from routing_core.bench.night_by_airflow import night_by_airflow
+
+            figures["airflow"] = night_by_airflow(settings, DT, figures["seconds"])
+    return figures
 
 
-def _prepared(home: Path, queries: int, models: int, partitions: int, dsn: str | None, embedding: bool) -> Settings:
+def prepared(home: Path, queries: int, models: int, partitions: int, dsn: str | None, embedding: bool) -> Settings:
     """A home with a trained predictor, an allocation, and the backlog to be timed."""
+    from routing_core.steps.allocate import allocate
+    from routing_core.steps.retrain import retrain
+    from routing_core.workload.synthetic import scaled_catalog
+
     catalog_file = home / "config" / "catalog.yaml"
     catalog_file.parent.mkdir()
     write_catalog(scaled_catalog(read_catalog(load_settings().catalog_file), models), catalog_file)
@@ -99,29 +130,32 @@ def _prepared(home: Path, queries: int, models: int, partitions: int, dsn: str |
         catalog=catalog_file,
         dsn=dsn or "",
         budget_usd=queries * _USD_PER_QUERY,
-        chunks=max(2, min(partitions, queries // 25_000)),
+        chunks=min(partitions, max(CORES, -(-queries // _ROWS_PER_CHUNK))),
     )
     prepare.init_db(settings)
     size = prepare.WorkloadSize(queries_per_day=_HISTORY_PER_DAY, tonight=queries, parts=partitions, broken=12)
-    prepare.make_workload(home, _DT, settings, size, embedding_size=_EMBEDDING if embedding else 0)
-    retrain(date.fromordinal(_DT.toordinal() - 1), settings, run_key="bench")
-    allocate(date.fromordinal(_DT.toordinal() - 1), settings, run_key="bench")
+    prepare.make_workload(home, DT, settings, size, embedding_size=_EMBEDDING if embedding else 0)
+    before = DT - timedelta(days=1)
+    retrain(before, settings, run_key="bench")
+    allocate(before, settings, run_key="bench")
     return settings
 
 
 def _timed(settings: Settings) -> list[Stage]:
     stages: list[Stage] = []
-    # A process per call, so that the peak belongs to one task, as it would to one Airflow task.
-    with ProcessPoolExecutor(cpu_count() or 1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+    # A process per call, so that the peak belongs to one task, as it would to one Airflow task; as many at once as
+    # Airflow's LocalExecutor would be given.
+    with ProcessPoolExecutor(CORES, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
 
         def stage(name: str, call: Callable[..., Any], many: Iterable[dict[str, Any]]) -> list[Any]:
             started = time.perf_counter()
-            results = [future.result() for future in [pool.submit(_measured, call, kwargs) for kwargs in many]]
+            done = [future.result() for future in [pool.submit(measured, call, kwargs) for kwargs in many]]
             seconds = time.perf_counter() - started
-            stages.append(Stage(name, seconds, max((peak for _, peak in results), default=0.0)))
-            return [result for result, _ in results]
+            cpu, peak = sum(one.cpu_seconds for one in done), max((one.peak_rss_mib for one in done), default=0.0)
+            stages.append(Stage(name, len(done), round(seconds, 3), round(cpu, 3), peak))
+            return [one.result for one in done]
 
-        (run_id,) = stage("open", route.open_run, [{"dt": _DT, "settings": settings, "run_key": "bench"}])
+        (run_id,) = stage("open", route.open_run, [{"dt": DT, "settings": settings, "run_key": "bench"}])
         one = {"run_id": run_id, "settings": settings}
         (chunks,) = stage("list", route.list_chunks, [one])
         each = [{**one, "chunk": chunk, "attempt": 1} for chunk in chunks]
@@ -133,11 +167,25 @@ def _timed(settings: Settings) -> list[Stage]:
     return stages
 
 
-def _measured(call: Callable[..., Any], kwargs: dict[str, Any]) -> tuple[Any, float]:
-    """A call's result, and the peak resident set of the process it ran in, MiB."""
-    return call(**kwargs), peak_rss_mib()
+def _totals(queries: int, stages: list[Stage], settings: Settings) -> dict[str, Any]:
+    seconds = sum(stage.seconds for stage in stages)
+    night = read.status(DT, settings)
+    return {
+        "cores": CORES,
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(queries / seconds, 1),
+        "rows_per_second_per_core": round(queries / seconds / CORES, 1),
+        "cpu_seconds": round(sum(stage.cpu_seconds for stage in stages), 3),
+        "peak_rss_mib": max(stage.peak_rss_mib for stage in stages),
+        "solver_share": round(_solver_seconds(settings) / seconds, 4),
+        "stages": [asdict(stage) | {"share": round(stage.seconds / seconds, 4)} for stage in stages],
+        **{name: night[name] for name in ("assigned", "deferred", "rejected", "gap")},
+    }
 
 
-def _figures(settings: Settings) -> dict[str, Any]:
-    status = read.status(_DT, settings)
-    return {name: status[name] for name in ("assigned", "deferred", "rejected", "gap")}
+def _solver_seconds(settings: Settings) -> float:
+    """Seconds of posing, solving and verifying the problem, within the stage ``solve``."""
+    with reading(settings) as connection:
+        run = results.night(connection, DT)
+    assert run is not None
+    return float(run.timings["solve"])

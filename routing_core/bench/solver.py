@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,16 +105,23 @@ def estimates(n: int, m: int, seed: int = SEED) -> tuple[NDArray[np.float32], ND
     quality : ndarray of float32, shape (n, m), in [0, 1]
     cost : ndarray of float32, shape (n, m), USD
     """
+    quality, cost = np.empty((n, m), np.float32), np.empty((n, m), np.float32)
+    for rows, better, dearer in estimate_blocks(n, m, seed):
+        quality[rows], cost[rows] = better, dearer
+    return quality, cost
+
+
+def estimate_blocks(
+    n: int, m: int, seed: int = SEED
+) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
+    """The same by blocks of rows: which rows, their quality, their cost."""
     rng = np.random.default_rng(seed)
     skill, price = np.linspace(0.35, 0.9, m), 5e-5 * np.geomspace(1, 150, m) * rng.uniform(0.7, 1.4, m)
-    quality, cost = np.empty((n, m), np.float32), np.empty((n, m), np.float32)
     for start in range(0, n, 1 << 16):
         rows = min(1 << 16, n - start)
         logit = 4 * (skill - rng.beta(2, 2, (rows, 1))) + rng.normal(0, 0.8, (rows, m))
-        quality[start : start + rows] = 1 / (1 + np.exp(-logit))
         length = rng.lognormal(0, 0.7, (rows, 1)) * rng.lognormal(0, 0.25, (rows, m))
-        cost[start : start + rows] = price * length
-    return quality, cost
+        yield slice(start, start + rows), 1 / (1 + np.exp(-logit)), price * length
 
 
 def instance(

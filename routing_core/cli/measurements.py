@@ -9,6 +9,7 @@ import typer
 
 from routing_core.cli.app import bench
 from routing_core.cli.output import Json, lines, show
+from routing_core.errors import SettingsError
 
 
 @bench.command("night")
@@ -17,13 +18,50 @@ def bench_night(
     models: Annotated[int, typer.Option(min=1, help="Models in the catalog.")] = 11,
     partitions: Annotated[int, typer.Option(min=1, help="Files of the backlog.")] = 8,
     dsn: Annotated[str | None, typer.Option(help="Results database; SQLite by default.")] = None,
+    postgres: Annotated[bool, typer.Option(help="Start a PostgreSQL of its own for the results.")] = False,
     embedding: Annotated[bool, typer.Option(help="Give the queries an embedding column.")] = False,
+    baseline: Annotated[bool, typer.Option(help="Compare with the same night written by hand.")] = False,
+    airflow: Annotated[bool, typer.Option(help="Plan it a second time by the DAG, under Airflow.")] = False,
+    keep: Annotated[Path | None, typer.Option(help="Markdown file whose table takes the figures up.")] = None,
     as_json: Json = False,
 ) -> None:
     """Time a whole night through the same steps as the DAG, from text in Parquet to published assignments."""
     from routing_core.bench.night import bench_night as measure
+    from routing_core.bench.night_table import keep_night
 
-    show(as_json, measure(queries, models, partitions, dsn=dsn, embedding=embedding), lines)
+    if dsn and postgres:
+        raise SettingsError("bench night: give --dsn or --postgres, not both")
+    figures = measure(
+        queries,
+        models,
+        partitions,
+        dsn=dsn,
+        postgres=postgres,
+        embedding=embedding,
+        baseline=baseline,
+        airflow=airflow,
+    )
+    if keep is not None:
+        keep_night(keep, figures)
+    show(as_json, figures, lines)
+
+
+@bench.command("mapped")
+def bench_mapped(
+    queries: Annotated[int, typer.Option(min=1, help="Queries in the night.")] = 10_000_000,
+    models: Annotated[int, typer.Option(min=1, help="Models to choose among.")] = 11,
+    family: Annotated[str, typer.Option(help="How scarce money and room are.")] = "binding",
+    keep: Annotated[Path | None, typer.Option(help="Markdown file whose table takes the figures up.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Solve a night larger than memory should hold: matrices mapped from disk, memory by what it is made of."""
+    from routing_core.bench.mapped import bench_mapped as measure
+    from routing_core.bench.night_table import keep_mapped
+
+    figures = measure(queries, models, family)
+    if keep is not None:
+        keep_mapped(keep, figures)
+    show(as_json, figures, lines)
 
 
 @bench.command("solver")

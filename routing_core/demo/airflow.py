@@ -124,6 +124,10 @@ class LocalAirflow:
         content = self.request("GET", f"{path}?map_index={task.map_index}&full_content=true")["content"]
         return "\n".join([_log_line(entry) for entry in content][-lines:])
 
+    def processes(self) -> list[int]:
+        """Its living processes, those of its tasks among them."""
+        return _members({component.pid for component in self.components.values()})
+
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``airflow …`` in the same environment."""
         return subprocess.run(

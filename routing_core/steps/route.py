@@ -19,8 +19,7 @@ from sqlalchemy import Connection, Row
 
 from routing_core.errors import ChecksFailedError, SettingsError
 from routing_core.settings import Settings
-from routing_core.steps import plan, rest
-from routing_core.steps.estimate import estimate
+from routing_core.steps import rest
 from routing_core.steps.opening import Means, as_it_was, as_opened, whole_plan, with_todays_policy
 from routing_core.store import (
     allocations,
@@ -31,7 +30,6 @@ from routing_core.store import (
     files,
     inputs,
     kept,
-    predictors,
     results,
     runs,
     versions,
@@ -222,6 +220,9 @@ def estimate_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int)
     StaleAttemptError
         If a newer attempt has the chunk.
     """
+    from routing_core.steps.estimate import estimate  # noqa: PLC0415 — slow to import, as all that predicts
+    from routing_core.store import predictors  # noqa: PLC0415
+
     started = time.monotonic()
     with writing(settings) as connection:
         run = runs.get_run(connection, run_id)
@@ -269,6 +270,9 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
     StaleAttemptError
         If a newer attempt has the run.
     """
+    from routing_core.steps import plan  # noqa: PLC0415 — slow to import, as all that solves
+    from routing_core.store import predictors  # noqa: PLC0415
+
     clock = _Clock()
     with writing(settings) as connection:
         runs.claim_solve(connection, run_id, attempt)

@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from routing_core.errors import SchemaError, SettingsError
 from routing_core.settings import PROJECT_ROOT, Settings
+
+# Alembic is imported where it is used: it is slow to import, and no task of a night needs it.
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _SQL = PROJECT_ROOT / "sql"
 _SQLITE_PRAGMAS = (
@@ -93,6 +93,8 @@ def migrate(settings: Settings) -> str:
     str
         The schema version reached.
     """
+    from alembic import command  # noqa: PLC0415
+
     config = _alembic(settings)
     command.upgrade(config, "head")
     with writing(settings) as connection:
@@ -102,6 +104,8 @@ def migrate(settings: Settings) -> str:
 
 def schema_head() -> str:
     """The schema version this code needs."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     head = ScriptDirectory(str(_SQL / "migrations")).get_current_head()
     assert head is not None
     return head
@@ -115,6 +119,8 @@ def check_schema(settings: Settings) -> None:
     SchemaError
         Naming both versions.
     """
+    from alembic.migration import MigrationContext  # noqa: PLC0415
+
     with reading(settings) as connection:
         seen = MigrationContext.configure(connection).get_current_revision()
     if seen != schema_head():
@@ -142,6 +148,8 @@ def _renew_views(connection: Connection) -> None:
 
 
 def _alembic(settings: Settings) -> Config:
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(_SQL / "migrations"))
     config.attributes["engine"] = engine(settings)
