@@ -168,7 +168,8 @@ class _Counter:
 
     def turn(self, score: NDArray[np.float32], order: NDArray[np.intp]) -> bool:
         """One turn: every undecided query asks for its best option left; whether any had one."""
-        asking = order[(self.model[order] == DEFERRED) & self._options[order].any(axis=1)]
+        asking = order[self.model[order] == DEFERRED]
+        asking = asking[self._options[asking].any(axis=1)]
         if not len(asking):
             return False
         wanted = np.where(self._options[asking], score[asking], -np.inf)

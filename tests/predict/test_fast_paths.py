@@ -1,0 +1,50 @@
+"""What is computed in a roundabout way because it is faster is what the plain way gives."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from routing_core.predict.quality.forest import SharedForest, _leaf_sums
+from routing_core.predict.quality.knn import _nearest
+
+FEW_VALUES = st.sampled_from([np.float32(v) for v in (-1.5, -0.25, 0.0, 2.0**-21, 0.5, 3.0)])
+ANY_VALUES = st.floats(-4, 4, width=32, allow_subnormal=False)
+
+
+@given(st.data())
+def test_the_nearest_are_the_smallest_in_order_each_column_once(data: st.DataObject) -> None:
+    rows, columns = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 40))
+    elements = data.draw(st.sampled_from([FEW_VALUES, ANY_VALUES]))
+    distance = data.draw(arrays.arrays(np.float32, (rows, columns), elements=elements))
+    count = data.draw(st.integers(1, columns))
+    found = _nearest(distance, count)
+    assert np.array_equal(np.take_along_axis(distance, found, axis=1), np.sort(distance, axis=1)[:, :count])
+    assert all(len(set(row)) == count for row in found.tolist())
+
+
+@given(st.integers(0, 10))
+def test_a_rows_neighbours_do_not_depend_on_the_rows_beside_it(seed: int) -> None:
+    distance = np.random.default_rng(seed).integers(-3, 3, (16, 50)).astype(np.float32)
+    together = _nearest(distance, 9)
+    assert all(np.array_equal(_nearest(distance[i : i + 1], 9)[0], together[i]) for i in range(16))
+
+
+def test_leaves_and_their_sums_are_those_of_going_down_tree_by_tree() -> None:
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(300, 6)).astype(np.float32)
+    y = (X[:, :2] > 0).astype(np.float32)
+    forest = SharedForest(trees=5, leaf=5, seed=1).fit(X, y)
+    expected = np.array([[_descend(forest, root, x) for root in forest.roots_] for x in X])
+    leaves = forest._leaves(X)
+    assert np.array_equal(leaves, expected)
+    np.testing.assert_allclose(_leaf_sums(leaves, forest.value_), forest.value_[expected].sum(axis=1), rtol=1e-5)
+
+
+def _descend(forest: SharedForest, node: int, x: np.ndarray) -> int:
+    while forest.left_[node] != node:
+        goes_left = x[forest.feature_[node]] <= forest.threshold_[node]
+        node = int(forest.left_[node] if goes_left else forest.right_[node])
+    return node

@@ -1,0 +1,15 @@
+"""Each task of a night is a process: what it does not use, it does not import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+SLOW = {"alembic", "ortools", "pandas", "scipy", "sklearn"}
+
+
+def test_tasks_that_neither_predict_nor_solve_import_nothing_slow() -> None:
+    code = "import json, sys, routing_core.steps.route; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert SLOW.isdisjoint({name.split(".")[0] for name in json.loads(done.stdout)})
