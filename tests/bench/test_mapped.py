@@ -29,5 +29,5 @@ def test_a_mapped_night_is_solved_to_its_gap_and_its_memory_told_apart() -> None
 
 
 def test_an_unknown_family_is_refused_by_name() -> None:
-    with pytest.raises(SettingsError, match="loose.*got 'lavish'"):
+    with pytest.raises(SettingsError, match=r"loose.*got 'lavish'"):
         mapped.bench_mapped(10, 2, "lavish")
