@@ -1,6 +1,6 @@
-"""A night solved from matrices on disk: written by blocks, mapped into a process of its own, solved and verified.
+"""A night solved from estimate shards on disk, as a night's tasks leave them: gathered, mapped, solved, verified.
 
-Resident memory is told apart: *anonymous* pages are the solver's own and cannot be given back; *file-backed* ones are
+Resident memory is told apart: *anonymous* pages are the process's own and cannot be given back; *file-backed* ones are
 copies of what is on disk, which the kernel drops when memory is short. The bound counts both.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from routing_core.bench.memory import highest, peak_rss_mib, status_mib
@@ -24,14 +25,18 @@ from routing_core.route.parameters import Parameters
 from routing_core.route.problem import UNLIMITED, Problem
 from routing_core.route.solve import solve
 from routing_core.route.verify import verify
+from routing_core.store.decisions import rejected_table
+from routing_core.store.gather import gather
+from routing_core.store.shards import Shard, write_shard
 
 GAP = 1e-5
 _LOOK_SECONDS = 0.05
-_FIELDS = ("quality", "cost", "penalty")
+_SCATTER = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, so that no two numbers go to the same place; what is cut off afterwards is one bit of 64."""
 
 
 def bench_mapped(queries: int, models: int, family: str = "binding") -> dict[str, Any]:
-    """Write a night by blocks, and solve it in a fresh process that maps it.
+    """Write a night's shards, and solve it in a fresh process that maps them.
 
     Parameters
     ----------
@@ -42,9 +47,9 @@ def bench_mapped(queries: int, models: int, family: str = "binding") -> dict[str
     Returns
     -------
     dict
-        queries, models, family, inputs_mib (on disk), seconds, verify_seconds, gap, status, feasible, passes,
-        core_queries; peak_rss_mib (all that was ever resident at once, which the bound is on),
-        peak_anonymous_mib and peak_file_mib (of each kind, as far as looking twenty times a second sees it).
+        queries, models, family, shards, inputs_mib (on disk), gather_seconds, seconds (of the solve), verify_seconds,
+        gap, status, feasible, passes, core_queries; peak_rss_mib (all that was ever resident at once, which the bound
+        is on), peak_anonymous_mib and peak_file_mib (of each kind, as far as looking twenty times a second sees it).
 
     Raises
     ------
@@ -63,25 +68,40 @@ def bench_mapped(queries: int, models: int, family: str = "binding") -> dict[str
 
 
 def write_night(folder: Path, queries: int, models: int, family: Family) -> dict[str, Any]:
-    """Write quality, cost and penalty as ``.npy`` files, no more than a block of them in memory.
+    """Write a night as shards, no more than one of them in memory; queries come in no order of their identifiers.
 
     Returns
     -------
     dict
         budget and capacity, of the same kind as ``bench.solver.instance`` makes.
     """
-    shapes = {"quality": (queries, models), "cost": (queries, models), "penalty": (queries,)}
-    files = {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
-        for name, shape in shapes.items()
-    }
     best, rng = 0.0, np.random.default_rng(SEED + 2)
-    for rows, quality, cost in estimate_blocks(queries, models):
-        penalty = rng.choice(np.array([0.02, 0.05, 0.1]), len(quality))
-        for name, values in zip(_FIELDS, (quality, cost, penalty), strict=True):
-            files[name][rows] = values
-        best += float(cost[np.arange(len(cost)), quality.argmax(axis=1)].sum())
+    for rows, better, dearer in estimate_blocks(queries, models):
+        quality, cost = better.astype(np.float32), dearer.astype(np.float32)
+        penalty = rng.choice(np.array([0.02, 0.05, 0.1], np.float32), len(quality))
+        write_shard(folder / f"chunk-{rows.start:010d}", _shard(rows.start, quality, cost, penalty))
+        best += float(cost[np.arange(len(cost)), quality.argmax(axis=1)].sum(dtype=np.float64))
     return {"budget": family.budget * best, "capacity": _capacity(queries, models, family).tolist()}
+
+
+def _shard(first: int, quality: NDArray[np.float32], cost: NDArray[np.float32], penalty: NDArray[np.float32]) -> Shard:
+    n = len(quality)
+    scattered = (np.arange(first, first + n, dtype=np.uint64) * _SCATTER) >> np.uint64(1)
+    queries = {
+        "query_id": pa.array(scattered.astype(np.int64)).cast(pa.string()),
+        "team": pa.nulls(n, pa.string()),
+        "submitted_at": pa.nulls(n, pa.timestamp("us")),
+    }
+    return Shard(
+        mean_quality=quality,
+        lower_quality=quality,
+        cost_usd=cost,
+        eligible=np.ones(quality.shape, dtype=bool),
+        penalty=penalty,
+        last_batch=np.ones(n, dtype=np.int32),
+        queries=pa.table(queries),
+        rejected=rejected_table([]),
+    )
 
 
 def _capacity(queries: int, models: int, family: Family) -> NDArray[np.int64]:
@@ -92,20 +112,27 @@ def _capacity(queries: int, models: int, family: Family) -> NDArray[np.int64]:
 
 
 def solve_mapped(folder: str, limits: str) -> None:
-    """Map a night, solve and verify it, print the figures: what the fresh process runs."""
-    given = json.loads(limits)
-    arrays = {name: np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in _FIELDS}
+    """Gather a night, solve and verify it, print the figures: what the fresh process runs."""
+    given, shards = json.loads(limits), sorted(Path(folder).iterdir())
+    inputs = sum(file.stat().st_size for shard in shards for file in shard.iterdir())
     with highest(_resident, _LOOK_SECONDS) as peak:
-        started = time.perf_counter()
-        problem = Problem(**arrays, budget=given["budget"], capacity=np.array(given["capacity"]))
+        times = [time.perf_counter()]
+        night = gather(shards, len(given["capacity"]), [], scratch=Path(folder))
+        times.append(time.perf_counter())
+        problem = Problem(
+            night.lower_quality, night.cost_usd, night.penalty, given["budget"], np.array(given["capacity"])
+        )
         solution = solve(problem, Parameters(gap=GAP))
-        solved = time.perf_counter()
+        times.append(time.perf_counter())
         feasible = verify(problem, solution).ok
-        verified = time.perf_counter()
+        times.append(time.perf_counter())
+    gathering, solving, verifying = np.diff(times).round(3).tolist()
     figures = {
-        "inputs_mib": round(sum(array.nbytes for array in arrays.values()) / 2**20, 1),
-        "seconds": round(solved - started, 3),
-        "verify_seconds": round(verified - solved, 3),
+        "shards": len(shards),
+        "inputs_mib": round(inputs / 2**20, 1),
+        "gather_seconds": gathering,
+        "seconds": solving,
+        "verify_seconds": verifying,
         "gap": solution.gap,
         "status": solution.status.value,
         "feasible": feasible,

@@ -26,7 +26,12 @@ def keep_night(path: Path, figures: Mapping[str, Any]) -> None:
 def keep_mapped(path: Path, figures: Mapping[str, Any]) -> None:
     """Take the figures of a night solved from disk up into their table."""
     names = ("inputs_mib", "peak_rss_mib", "peak_anonymous_mib", "peak_file_mib")
-    cells = [figures["family"], _seconds(figures["seconds"]), f"{figures['gap']:.1e}"]
+    cells = [
+        figures["family"],
+        _seconds(figures["gather_seconds"]),
+        _seconds(figures["seconds"]),
+        f"{figures['gap']:.1e}",
+    ]
     key = [f"{figures['queries']:,}", str(figures["models"])]
     _keep(path, MAPPED, 3, [*key, *cells, *(f"{figures[name]:,.0f}" for name in names)])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,9 @@ class Gathered:
         return len(self.penalty)
 
 
-def gather(directories: Sequence[Path], n_models: int, teams: Sequence[str]) -> Gathered:
+def gather(
+    directories: Sequence[Path], n_models: int, teams: Sequence[str], *, scratch: Path | None = None
+) -> Gathered:
     """Bring the shards of a night together.
 
     Parameters
@@ -66,12 +69,15 @@ def gather(directories: Sequence[Path], n_models: int, teams: Sequence[str]) -> 
     n_models : int
     teams : sequence of str
         The teams that have a budget of their own.
+    scratch : Path, optional
+        Directory on whose disk the matrices are put together, and mapped from; the space is free again once they are
+        let go of, however the process ends. In memory by default.
     """
     shards = [read_shard(directory) for directory in directories]
     places, n_queries = _places(shards)
 
     def matrix(name: str, kind: Any, *shape: int) -> NDArray[Any]:
-        out = np.empty((n_queries, *shape), dtype=kind)
+        out = _blank((n_queries, *shape), kind, scratch)
         for shard, place in zip(shards, places, strict=True):
             kept = place >= 0
             out[place[kept]] = getattr(shard, name)[kept]
@@ -158,6 +164,14 @@ def _repeated(ids: pa.ChunkedArray) -> NDArray[np.bool_]:
     if len(ids) > 1:
         repeated[1:] = pc.equal(ids[1:], ids[:-1]).to_numpy()
     return repeated
+
+
+def _blank(shape: tuple[int, ...], kind: Any, scratch: Path | None) -> NDArray[Any]:
+    """An array to be filled, on disk if there is a place for it."""
+    if scratch is None or 0 in shape:
+        return np.empty(shape, dtype=kind)
+    with TemporaryFile(dir=scratch) as file:  # without a name from the start; the mapping outlives its closing
+        return np.memmap(file, dtype=kind, mode="w+", shape=shape).view(np.ndarray)
 
 
 def _numpy(column: pa.ChunkedArray, teams: Sequence[str], fill: Any) -> NDArray[Any]:

@@ -12,8 +12,8 @@ HEAD = """# Title
 
 <!-- mapped -->
 
-| queries | models | family | seconds | gap | inputs MiB | peak MiB | anonymous | file-backed |
-|--:|--:|---|--:|--:|--:|--:|--:|--:|
+| queries | models | family | gather | solve | gap | inputs MiB | peak MiB | anonymous | file-backed |
+|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|
 
 The end.
 """
@@ -21,7 +21,15 @@ The end.
 
 def mapped(queries: int, seconds: float) -> dict[str, object]:
     sizes = dict.fromkeys(("inputs_mib", "peak_rss_mib", "peak_anonymous_mib", "peak_file_mib"), 1234.5)
-    return {"queries": queries, "models": 11, "family": "binding", "seconds": seconds, "gap": 2e-7, **sizes}
+    return {
+        "queries": queries,
+        "models": 11,
+        "family": "binding",
+        "gather_seconds": 1.0,
+        "seconds": seconds,
+        "gap": 2e-7,
+        **sizes,
+    }
 
 
 def test_a_measurement_replaces_the_row_of_its_own_configuration_and_rows_stay_in_order(tmp_path: Path) -> None:
@@ -30,8 +38,8 @@ def test_a_measurement_replaces_the_row_of_its_own_configuration_and_rows_stay_i
     for queries, seconds in ((10_000_000, 30.0), (1_000_000, 3.0), (10_000_000, 20.0)):
         keep_mapped(file, mapped(queries, seconds))
     lines = file.read_text().splitlines()
-    assert lines[6] == "| 1,000,000 | 11 | binding | 3.0 | 2.0e-07 | 1,234 | 1,234 | 1,234 | 1,234 |"
-    assert lines[7].startswith("| 10,000,000 | 11 | binding | 20.0 |")
+    assert lines[6] == "| 1,000,000 | 11 | binding | 1.0 | 3.0 | 2.0e-07 | 1,234 | 1,234 | 1,234 | 1,234 |"
+    assert lines[7].startswith("| 10,000,000 | 11 | binding | 1.0 | 20.0 |")
     assert lines[8:] == ["", "The end."]
 
 

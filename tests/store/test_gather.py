@@ -74,13 +74,13 @@ def test_a_writer_that_fails_leaves_no_shard(tmp_path: Path, monkeypatch: pytest
 chunkings = st.lists(st.lists(st.integers(0, 12).map(lambda k: f"q{k:02d}"), max_size=6), max_size=4)
 
 
-@given(chunks=chunkings)
+@given(chunks=chunkings, on_disk=st.booleans())
 @hypothesis_settings(derandomize=True, deadline=None, max_examples=60)
 def test_every_query_has_one_place_in_id_order_and_gets_its_own_decision_back(
-    chunks: list[list[str]], tmp_path_factory: pytest.TempPathFactory
+    chunks: list[list[str]], on_disk: bool, tmp_path_factory: pytest.TempPathFactory
 ):
     root = tmp_path_factory.mktemp("night")
-    night = gather(written(root, chunks), MODELS, ["blue"])
+    night = gather(written(root, chunks), MODELS, ["blue"], scratch=root if on_disk else None)
     ids = sorted({one for chunk in chunks for one in chunk})
     numbers = [int(one[1:]) for one in ids]
     assert night.penalty.tolist() == numbers
