@@ -27,7 +27,7 @@ COMMANDS = [
     "backtest",
 ]
 COMMANDS += ["export", "hold", "rollback", "replan", "diff"]
-BENCHES = ["night", "solver", "predict", "allocate", "churn", "mapped"]
+BENCHES = ["night", "solver", "predict", "allocate", "churn", "mapped", "scale"]
 
 
 def routing(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -36,6 +36,12 @@ def keep_mapped(path: Path, figures: Mapping[str, Any]) -> None:
     _keep(path, MAPPED, 3, [*key, *cells, *(f"{figures[name]:,.0f}" for name in names)])
 
 
+def render(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of the same names as a Markdown table."""
+    lines = [list(rows[0]), ["--:"] * len(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def exponent(small: Mapping[str, float], large: Mapping[str, float], name: str) -> float:
     """The power of the number of queries with which a figure grows from one night to a larger one."""
     return math.log(large[name] / small[name]) / math.log(large["queries"] / small["queries"])

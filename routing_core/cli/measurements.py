@@ -64,6 +64,20 @@ def bench_mapped(
     show(as_json, figures, lines)
 
 
+@bench.command("scale")
+def bench_scale(
+    queries: Annotated[int, typer.Option(min=1, help="Queries in the night.")] = 100_000_000,
+    models: Annotated[int, typer.Option(min=1, help="Models to choose among.")] = 11,
+    chunk: Annotated[int, typer.Option(min=1, help="Queries of a mapped task.")] = 250_000,
+    as_json: Json = False,
+) -> None:
+    """Simulate a night on more workers than this machine has, from what one core was measured to do."""
+    from routing_core.bench.night_table import render
+    from routing_core.bench.scale import simulate_night
+
+    show(as_json, [simulate_night(queries, models, workers, chunk) for workers in (8, 32, 64, 128, 256)], render)
+
+
 @bench.command("solver")
 def bench_solver(
     queries: Annotated[
