@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -73,21 +74,23 @@ def gather(
         Directory on whose disk the matrices are put together, and mapped from; the space is free again once they are
         let go of, however the process ends. In memory by default.
     """
-    shards = [read_shard(directory) for directory in directories]
-    places, n_queries = _places(shards)
+    places, n_queries = _places([read_shard(directory) for directory in directories])
 
+    # A part of a shard at a time, so that what is mapped of it is let go of at once.
     def matrix(name: str, kind: Any, *shape: int) -> NDArray[Any]:
-        out = _blank((n_queries, *shape), kind, scratch)
-        for shard, place in zip(shards, places, strict=True):
+        out, pages = _blank((n_queries, *shape), kind, scratch)
+        for directory, place in zip(directories, places, strict=True):
             kept = place >= 0
-            out[place[kept]] = getattr(shard, name)[kept]
+            out[place[kept]] = read_directory(directory, (name,))[name][kept]
+        if pages is not None:
+            pages.madvise(MADV_DONTNEED)  # what is written is on the disk, and need not stay resident
         return out
 
     def column(name: str, fill: Any) -> NDArray[Any]:
         out = np.empty(n_queries, dtype=fill.dtype)
-        for shard, place in zip(shards, places, strict=True):
+        for directory, place in zip(directories, places, strict=True):
             kept = place >= 0
-            out[place[kept]] = _numpy(shard.queries[name], teams, fill)[kept]
+            out[place[kept]] = _numpy(read_directory(directory, ("queries",))["queries"][name], teams, fill)[kept]
         return out
 
     never = np.datetime64(np.iinfo(np.int64).max, "us")
@@ -166,12 +169,15 @@ def _repeated(ids: pa.ChunkedArray) -> NDArray[np.bool_]:
     return repeated
 
 
-def _blank(shape: tuple[int, ...], kind: Any, scratch: Path | None) -> NDArray[Any]:
-    """An array to be filled, on disk if there is a place for it."""
-    if scratch is None or 0 in shape:
-        return np.empty(shape, dtype=kind)
+def _blank(shape: tuple[int, ...], kind: Any, scratch: Path | None) -> tuple[NDArray[Any], mmap | None]:
+    """An array to be filled, and the pages it is mapped to if there is a disk for it."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    if scratch is None or not size:
+        return np.empty(shape, dtype=kind), None
     with TemporaryFile(dir=scratch) as file:  # without a name from the start; the mapping outlives its closing
-        return np.memmap(file, dtype=kind, mode="w+", shape=shape).view(np.ndarray)
+        file.truncate(size)
+        pages = mmap(file.fileno(), size)
+    return np.frombuffer(pages, dtype=kind).reshape(shape), pages
 
 
 def _numpy(column: pa.ChunkedArray, teams: Sequence[str], fill: Any) -> NDArray[Any]:
