@@ -19,7 +19,6 @@ from sqlalchemy import Connection, Row
 
 from routing_core.errors import ChecksFailedError, SettingsError
 from routing_core.settings import Settings
-from routing_core.steps import rest
 from routing_core.steps.opening import Means, as_it_was, as_opened, whole_plan, with_todays_policy
 from routing_core.store import (
     allocations,
@@ -270,7 +269,7 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
     StaleAttemptError
         If a newer attempt has the run.
     """
-    from routing_core.steps import plan  # noqa: PLC0415 — slow to import, as all that solves
+    from routing_core.steps import plan, rest  # noqa: PLC0415 — slow to import, as all that solves
     from routing_core.store import predictors  # noqa: PLC0415
 
     clock = _Clock()
@@ -285,7 +284,8 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
     directory = asked.run_directory(run_id)
     predictor = predictors.load_cached(asked.predictors_root, content_hash)
     with clock.stage("gather"):
-        night = gather([directory / name for name in shards], len(catalog), sorted(asked.team_budgets_usd))
+        teams = sorted(asked.team_budgets_usd)
+        night = gather([directory / name for name in shards], len(catalog), teams, scratch=directory)
     night, familiarity = plan.familiar_or_careful(night, asked.unfamiliar_limit)
     margin_of = partial(predictor.cost_margin.factor, probability=asked.overspend_probability)
     prices = catalog.prices_on(run.execution_date)
