@@ -268,6 +268,8 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
         If the solution does not survive verification.
     StaleAttemptError
         If a newer attempt has the run.
+    RunStateError
+        If the run has not listed its input.
     """
     from routing_core.steps import plan, rest  # noqa: PLC0415 — slow to import, as all that solves
     from routing_core.store import predictors  # noqa: PLC0415
@@ -276,6 +278,7 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
     with writing(settings) as connection:
         runs.claim_solve(connection, run_id, attempt)
         run = runs.get_run(connection, run_id)
+        runs.require_listed(run)
         shards = [row.estimate_shard for row in runs.chunk_rows(connection, run_id)]
         content_hash = versions.get_version(connection, run.predictor_id).content_hash
         fleet = allocations.get_allocation(connection, run.allocation_id)
@@ -342,7 +345,7 @@ def write_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int) ->
     started = time.monotonic()
     with reading(settings) as connection:
         run = runs.get_run(connection, run_id)
-        name = runs.chunk_rows(connection, run_id)[chunk].estimate_shard
+        name = runs.get_chunk(connection, run_id, chunk).estimate_shard
     asked = as_opened(run, settings)
     directory = asked.run_directory(run_id)
     models = catalogs.of_run(run, asked).names

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from routing_core.errors import ChangedInputError, NotFoundError, RunStateError, StaleAttemptError
 from routing_core.store import carry, guards
@@ -19,6 +19,7 @@ from routing_core.store.database import lock_writers, next_id, now
 from routing_core.store.tables import routing_runs, run_chunks, run_inputs
 
 PUBLISHED = ("current", "superseded", "shadow")
+BEGIN_AGAIN = "begin again with a new run: clear the whole DAG run, or type routing route"
 
 
 def open_run(
@@ -148,7 +149,7 @@ def record_inputs(connection: Connection, run_id: int, rows: Sequence[Mapping[st
     if changed := sorted({f"dt={one[1]}/{one[2]}" for one, _ in known.items() ^ listed.items()} if known else ()):
         raise ChangedInputError(
             f"run {run_id}: {', '.join(changed[:5])} changed since the run listed its input files",
-            remedy="begin again with a new run, which lists the partition afresh",
+            remedy=BEGIN_AGAIN,
         )
     if rows and not known:
         connection.execute(insert(run_inputs), [{"run_id": run_id, **row} for row in rows])
@@ -177,6 +178,17 @@ def chunk_rows(connection: Connection, run_id: int) -> Sequence[Row[Any]]:
     """The chunks of a run, in order."""
     rows = select(run_chunks).where(run_chunks.c.run_id == run_id).order_by(run_chunks.c.chunk)
     return connection.execute(rows).all()
+
+
+def get_chunk(connection: Connection, run_id: int, chunk: int) -> Row[Any]:
+    """The row of one chunk.
+
+    Raises
+    ------
+    NotFoundError
+        If the run has none of that number.
+    """
+    return _one_chunk(connection, select(run_chunks), run_id, chunk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +259,17 @@ def mark_estimated(connection: Connection, run_id: int, chunk: int, attempt: int
     """
     claim_estimate(connection, run_id, chunk, attempt)
     _set_chunk(connection, run_id, chunk, estimate_shard=shard)
+
+
+def require_listed(run: Row[Any]) -> None:
+    """Refuse a run that has not listed its input: cleared alone, a later stage would find an empty night.
+
+    Raises
+    ------
+    RunStateError
+    """
+    if run.backlog_rows is None:
+        raise RunStateError(f"run {run.run_id} of {run.dt} has not listed its input files", remedy=BEGIN_AGAIN)
 
 
 def claim_solve(connection: Connection, run_id: int, attempt: int) -> None:
@@ -446,10 +469,14 @@ def _lock_chunk(connection: Connection, run_id: int, chunk: int) -> Row[Any]:
     if run is None:
         raise NotFoundError(f"run {run_id} is not in the results database")
     _require(run, "staged")
+    return _one_chunk(connection, select(run_chunks).with_for_update(), run_id, chunk)
+
+
+def _one_chunk(connection: Connection, chunks: Select[Any], run_id: int, chunk: int) -> Row[Any]:
     one = (run_chunks.c.run_id == run_id) & (run_chunks.c.chunk == chunk)
-    row = connection.execute(select(run_chunks).where(one).with_for_update()).one_or_none()
+    row = connection.execute(chunks.where(one)).one_or_none()
     if row is None:
-        raise NotFoundError(f"run {run_id} has no chunk {chunk}")
+        raise NotFoundError(f"run {run_id} has no chunk {chunk}", remedy=BEGIN_AGAIN)
     return row
 
 
@@ -457,5 +484,5 @@ def _require(run: Row[Any], *statuses: str) -> None:
     if run.status not in statuses:
         raise RunStateError(
             f"run {run.run_id} of {run.dt} is {run.status}; this step needs it {' or '.join(statuses)}",
-            remedy="begin again with a new run: clear the whole DAG run, or type routing route",
+            remedy=BEGIN_AGAIN,
         )

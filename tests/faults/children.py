@@ -8,6 +8,8 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import date
+from multiprocessing import forkserver
+from pathlib import Path
 from typing import Any
 
 import processes
@@ -17,8 +19,15 @@ from routing_core.settings import Settings
 from routing_core.steps import route
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["routing_core.steps.route", "processes", "children"])
 PATIENCE = 120.0
+
+
+def _start_server() -> None:
+    """Start the server that children are forked from, with all they need imported; it looks only in PYTHONPATH."""
+    _CONTEXT.set_forkserver_preload(["children", "wordllama", "sqlite3", "psycopg"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        forkserver.ensure_running()
 
 
 class _Doomed:
@@ -61,6 +70,7 @@ class Child:
     def __init__(
         self, settings: Settings, stage: str, point: str = "", number: int = signal.SIGKILL, **arguments: Any
     ) -> None:
+        _start_server()
         self._answer, theirs = _CONTEXT.Pipe(duplex=False)
         self._process = _CONTEXT.Process(target=_work, args=(settings, stage, arguments, point, number, theirs))
         self._process.start()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from readers import Reader, looking
@@ -135,14 +136,18 @@ def test_a_file_that_is_overwritten_while_it_is_read_is_refused_by_name(
     chunk = route.list_chunks(run, settings)[0]
     file = min((Path(settings.backlog_root) / f"dt={TONIGHT}").glob("*.parquet"))
     other = pq.read_table(file, partitioning=None).slice(1)
-    open_root = files.open_root
+    read_bytes = files.read_bytes
 
-    def overwrite_first(root: Any) -> Any:
-        if str(root) == str(file):
-            pq.write_table(other, file)
-        return open_root(root)
+    def torn(root: Any, dt: Any, name: str) -> pa.Buffer:
+        """The first half as it was, the second as it is written meanwhile."""
+        content = read_bytes(root, dt, name).to_pybytes()
+        if name != file.name:
+            return pa.py_buffer(content)
+        pq.write_table(other, file)
+        half = len(content) // 2
+        return pa.py_buffer(content[:half] + file.read_bytes()[half:])
 
-    monkeypatch.setattr(files, "open_root", overwrite_first)
+    monkeypatch.setattr(files, "read_bytes", torn)
     with pytest.raises(ChangedInputError, match=file.name):
         route.estimate_chunk(run, chunk, settings, attempt=1)
     assert differences(current(settings), before) == []
