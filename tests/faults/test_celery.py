@@ -198,11 +198,18 @@ def kill_a_worker_that_writes(here: Deployment) -> str:
         writes = [task for task in tasks if task.task_id == "write" and task.state == "running"]
         return next((name for name in (worker_of(here.airflow, task) for task in writes) if name), None)
 
-    wait_for(lambda: statuses(here.settings).get("current"))
+    wait_for(lambda: solved(here.settings))
     with assignments_held(here.settings):
         victim: str = wait_for(writing_somewhere)
         here.airflow.kill(victim)
     return victim
+
+
+def solved(settings: Settings) -> bool:
+    """Whether a night is solved, so that its chunks are written next."""
+    with reading(settings) as connection:
+        found = connection.execute(text("SELECT count(*) FROM routing_runs WHERE solver_status IS NOT NULL"))
+        return bool(found.scalar_one())
 
 
 def statuses(settings: Settings) -> dict[str, int]:
