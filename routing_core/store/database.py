@@ -9,8 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from routing_core.errors import SchemaError, SettingsError
 from routing_core.settings import PROJECT_ROOT, Settings
@@ -88,18 +89,45 @@ def reading(settings: Settings) -> Iterator[Connection]:
 def migrate(settings: Settings) -> str:
     """Bring the schema to this code's version, a transaction per migration, and renew the views.
 
+    It gives way to nights in flight and to readers: what it cannot lock soon it lets go of, and tries again.
+
     Returns
     -------
     str
         The schema version reached.
     """
+    giving_way = Retrying(
+        retry=retry_if_exception(_is_in_the_way), wait=wait_random(0.1, 1.0), stop=stop_after_delay(300), reraise=True
+    )
+    giving_way(_migrate, _impatient(engine(settings)))
+    return schema_head()
+
+
+def _migrate(impatient: Engine) -> None:
     from alembic import command  # noqa: PLC0415
 
-    config = _alembic(settings)
-    command.upgrade(config, "head")
-    with writing(settings) as connection:
+    command.upgrade(_alembic(impatient), "head")
+    with impatient.connect() as connection, connection.begin():
         _renew_views(connection)
-    return schema_head()
+
+
+def _impatient(engine: Engine) -> Engine:
+    """An engine that waits less for a lock than it takes PostgreSQL to call a wait a deadlock and end a reader."""
+    if engine.dialect.name != "postgresql":
+        return engine
+    impatient = create_engine(engine.url, poolclass=NullPool)
+    event.listen(impatient, "connect", _wait_little_for_locks)
+    return impatient
+
+
+def _wait_little_for_locks(connection: Any, _record: Any) -> None:
+    connection.execute("SET lock_timeout = '300ms'")
+    connection.commit()
+
+
+def _is_in_the_way(error: BaseException) -> bool:
+    """Whether another holds a lock (55P03), or waits for ours (40P01)."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in ("55P03", "40P01")
 
 
 def schema_head() -> str:
@@ -147,12 +175,12 @@ def _renew_views(connection: Connection) -> None:
         connection.execute(text(file.read_text()))
 
 
-def _alembic(settings: Settings) -> Config:
+def _alembic(engine: Engine) -> Config:
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(_SQL / "migrations"))
-    config.attributes["engine"] = engine(settings)
+    config.attributes["engine"] = engine
     return config
 
 

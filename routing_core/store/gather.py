@@ -98,7 +98,7 @@ def gather(
         mean_quality=matrix("mean_quality", np.float32, n_models),
         lower_quality=matrix("lower_quality", np.float32, n_models),
         cost_usd=matrix("cost_usd", np.float32, n_models),
-        careful_quality=matrix("careful_quality", np.float32, shards[0].careful_quality.shape[1] if shards else 0),
+        careful_quality=matrix("careful_quality", np.float32, _careful_models(directories)),
         unfamiliar=matrix("unfamiliar", np.int8),
         eligible=matrix("eligible", np.bool_, n_models),
         penalty=matrix("penalty", np.float32),
@@ -178,6 +178,13 @@ def _blank(shape: tuple[int, ...], kind: Any, scratch: Path | None) -> tuple[NDA
         file.truncate(size)
         pages = mmap(file.fileno(), size)
     return np.frombuffer(pages, dtype=kind).reshape(shape), pages
+
+
+def _careful_models(directories: Sequence[Path]) -> int:
+    """Columns of the careful estimates; none of a night that cannot switch to them."""
+    if not directories:
+        return 0
+    return int(read_directory(directories[0], ("careful_quality",))["careful_quality"].shape[1])
 
 
 def _numpy(column: pa.ChunkedArray, teams: Sequence[str], fill: Any) -> NDArray[Any]:

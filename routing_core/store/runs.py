@@ -62,7 +62,7 @@ def open_run(
         If a newer attempt has opened the run, and it is under way.
     """
     of_key = [run for run in lock_runs_of(connection, dt) if _parsed(run)[0] == run_key]
-    left = of_key[-1] if of_key and of_key[-1].status in ("staged", "checked") else None
+    left = of_key[-1] if of_key and _is_under_way(of_key[-1]) else None
     newest = _parsed(left)[1] if left else 1
     opening = attempt or newest
     if left is not None and opening < newest:
@@ -73,7 +73,7 @@ def open_run(
         _update(connection, left.run_id, run_key=_key(run_key, len(of_key), opening))
         return int(left.run_id)
     run_id = next_id(connection, "routing_runs", "run_id")
-    if left is not None and not left.dry_run:
+    if left is not None:
         fail(connection, left.run_id, f"left half-way, and begun again as run {run_id}")
     key = _key(run_key, len(of_key) + 1, opening)
     fresh = {"run_id": run_id, "dt": dt, "run_key": key, "status": "staged", "opened_at": now(), "solve_attempt": 0}
@@ -82,19 +82,24 @@ def open_run(
     return run_id
 
 
-_KEY = re.compile(r"(?P<whose>.*?)(#(?P<beginning>\d+)(\.(?P<opening>\d+))?)?", re.DOTALL)
+_COUNTED = re.compile(r"(?P<whose>.*)#\d+\.(?P<opening>\d+)", re.DOTALL)
 
 
 def _key(run_key: str, beginning: int, opening: int) -> str:
     """The key of a run: whose it is, how often that one has begun, and which attempt has opened it."""
-    return run_key if (beginning, opening) == (1, 1) else f"{run_key}#{beginning}.{opening}"
+    plain = (beginning, opening) == (1, 1) and not _COUNTED.fullmatch(run_key)
+    return run_key if plain else f"{run_key}#{beginning}.{opening}"
 
 
 def _parsed(run: Row[Any]) -> tuple[str, int]:
     """Whose a run is, and the newest attempt at opening it."""
-    found = _KEY.fullmatch(run.run_key)
-    assert found is not None
-    return found["whose"], int(found["opening"] or 1)
+    found = _COUNTED.fullmatch(run.run_key)
+    return (found["whose"], int(found["opening"])) if found else (str(run.run_key), 1)
+
+
+def _is_under_way(run: Row[Any]) -> bool:
+    """Whether somebody may still be at it; a dry run has ended when it is checked."""
+    return bool(run.status == "staged" or (run.status == "checked" and not run.dry_run))
 
 
 def _next_attempt(connection: Connection, dt: date) -> int:

@@ -188,8 +188,8 @@ def worker_of(airflow: LocalAirflow, task: TaskState) -> str | None:
     return next((name for name in ("one", "two") if airflow.components[name].pid == session), None)
 
 
-def kill_a_worker_that_writes(here: Deployment) -> str:
-    """Kill a worker while one of its tasks is inside a chunk's transaction; its name."""
+def start_and_kill_a_worker_that_writes(here: Deployment) -> str:
+    """Let the nights go, and kill a worker while one of its tasks is inside a chunk's transaction; its name."""
 
     def writing_somewhere() -> str | None:
         if not copying(here.settings):
@@ -198,18 +198,11 @@ def kill_a_worker_that_writes(here: Deployment) -> str:
         writes = [task for task in tasks if task.task_id == "write" and task.state == "running"]
         return next((name for name in (worker_of(here.airflow, task) for task in writes) if name), None)
 
-    wait_for(lambda: solved(here.settings))
     with assignments_held(here.settings):
+        here.airflow.pause(DAG, paused=False)
         victim: str = wait_for(writing_somewhere)
         here.airflow.kill(victim)
     return victim
-
-
-def solved(settings: Settings) -> bool:
-    """Whether a night is solved, so that its chunks are written next."""
-    with reading(settings) as connection:
-        found = connection.execute(text("SELECT count(*) FROM routing_runs WHERE solver_status IS NOT NULL"))
-        return bool(found.scalar_one())
 
 
 def statuses(settings: Settings) -> dict[str, int]:
@@ -230,8 +223,7 @@ def test_seven_nights_over_two_workers_of_which_one_is_killed_end_as_undisturbed
     dates = ("--from-date", str(NIGHTS[0]), "--to-date", str(LAST))
     done = airflow.command("backfill", "create", "--dag-id", DAG, *dates)
     assert done.returncode == 0, done.stderr
-    airflow.pause(DAG, paused=False)
-    victim = kill_a_worker_that_writes(deployed)
+    victim = start_and_kill_a_worker_that_writes(deployed)
     for run in wait_for(lambda: ended(airflow), pause=2.0):
         failed = [task for task in airflow.tasks(DAG, run["dag_run_id"]) if task.state == "failed"]
         logs = [airflow.log_tail(DAG, run["dag_run_id"], task) for task in failed]

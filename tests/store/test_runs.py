@@ -114,6 +114,25 @@ def test_work_left_half_way_is_begun_again_as_a_new_run_and_the_old_one_takes_no
         write(settings, run_id, 1, ["orphan"])
 
 
+def test_a_dry_run_that_has_ended_is_left_as_it_is_when_its_key_begins_again(settings: Settings):
+    run_id = open_run(settings, dry_run=True)
+    add_chunk(settings, run_id)
+    with writing(settings) as connection:
+        runs.mark_checked(connection, run_id)
+    assert open_run(settings, dry_run=True) != run_id
+    assert status(settings, run_id) == "checked"
+
+
+@pytest.mark.parametrize("key", ["dag/manual#7", "dag/a#2.1", "dag/x\ny"])
+def test_a_key_of_any_letters_is_found_again(settings: Settings, key: str):
+    run_id = open_run(settings, key)
+    assert open_run(settings, key) == run_id
+    add_chunk(settings, run_id)
+    again = open_run(settings, key)
+    assert again != run_id
+    assert open_run(settings, key) == again
+
+
 def test_a_solve_that_is_stale_is_refused(settings: Settings):
     run_id = open_run(settings)
     with writing(settings) as connection:
