@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 HOME_DIR := $(CURDIR)/.nightshift
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq --require-hashes
+EXTRAS := $(foreach extra,airflow celery login encoders forecast report,--extra $(extra))
 SLOW   := faults or hostile or browser or big
 
 .PHONY: help demo test test-all lint format lock clean
@@ -48,9 +49,9 @@ venv-from:
 
 lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    --extra airflow --extra celery --extra login --extra encoders --extra forecast --extra report pyproject.toml requirements/build.in -o requirements/runtime.txt
+	    $(EXTRAS) pyproject.toml requirements/build.in -o requirements/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    --extra airflow --extra celery --extra login --extra encoders --extra forecast --extra report --group dev -c requirements/runtime.txt \
+	    $(EXTRAS) --group dev -c requirements/runtime.txt \
 	    pyproject.toml requirements/build.in -o requirements/dev.txt
 
 clean:  ## forget the demo's data and the venv
