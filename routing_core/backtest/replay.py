@@ -178,7 +178,7 @@ def _estimate(known: Labels, asked: Labels, prices: NDArray[np.float64], plan: P
         rows=plan.asked,
         mean=mean,
         lower=_cautious(predictor, chosen.lower(mean, std)),
-        robust=_cautious(predictor, predictor.robust_at(Q10).lower(mean, std)),
+        robust=_cautious(predictor, predictor.robust_of(Q10).lower(mean, std)),
         cost=np.asarray(cost_usd(asked.input_tokens, tokens, prices) * margin, np.float32),
         sample_quality=sample_quality,
         sample_cost=sample_cost * margin,
