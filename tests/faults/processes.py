@@ -16,7 +16,7 @@ import pytest
 
 from routing_core.settings import Settings
 from routing_core.steps import route
-from routing_core.store import database, decisions, gather, shards
+from routing_core.store import catalogs, database, decisions, gather, shards
 
 _PATIENCE = 120.0
 
@@ -131,7 +131,8 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
             point("half of the files")
 
     # Read hundreds of times, and never another: the schedules are about other things.
-    monkeypatch.setattr(route, "read_catalog", functools.cache(route.read_catalog))
+    for module in (route, catalogs):
+        monkeypatch.setattr(module, "read_catalog", functools.cache(module.read_catalog))
     monkeypatch.setattr(route, "writing", writing)
     monkeypatch.setattr(route, "reading", reading)
     monkeypatch.setattr(decisions, "insert_rows", insert_slowly)
