@@ -1,4 +1,4 @@
-"""What the three DAGs share: when they run, how they retry, their common parameters, and how a run learns its date.
+"""What the DAGs share: when they run, how they retry, their common parameters, and how a run learns its date.
 
 Nothing here does any of a night's work; each DAG file stays readable without it.
 """

@@ -58,6 +58,60 @@ def show_night(
         _show_queries(console, night["dt"], settings)
 
 
+def what_if(found: Mapping[str, Any]) -> str:
+    """The points of ``steps.what_if`` as a table, and what the next of each is worth."""
+    table = _table(
+        f"Night of {found['dt']}, planned again (* is on the frontier)",
+        *("budget, USD", "GPUs", "served", "spend, USD", "expected quality", "objective", "next USD adds", ""),
+        text_columns=0,
+    )
+    for point in found["points"]:
+        table.add_row(
+            f"{point['budget_usd']:.4g}",
+            "as it was" if point["gpus"] is None else str(point["gpus"]),
+            f"{point['served']:,}",
+            f"{point['planned_spend_usd']:.4f}",
+            f"{point['expected_quality']:.4f}",
+            f"{point['objective']:,.2f}",
+            f"{point['next_dollar']:.4g}",
+            "*" if point["efficient"] else "",
+        )
+    worth = found["next"]
+    lines = [f"As it was, one more USD would add {worth['dollar']:.4g} of quality"]
+    for what, key in (("slot in the night", "slot"), ("instance", "instance")):
+        lines += [f"  one more {what} of {name}: {value:.4g}" for name, value in worth[key].items() if value > 0]
+    return "\n".join([_text(table), *lines])
+
+
+def why(found: Mapping[str, Any]) -> str:
+    """The answer of ``steps.why`` in words, and its candidates as a table."""
+    lines = [f"{found['query_id']} on {found['dt']}: {found['decision']}, {found['words']}"]
+    if found["candidates"]:
+        table = _table("Candidates, best first", "model", "quality", "planned", "cost, USD", "price", "worth", "")
+        for one in found["candidates"]:
+            worth = (
+                ("not eligible" if not one["eligible"] else "closed") if one["worth"] is None else f"{one['worth']:.4f}"
+            )
+            table.add_row(
+                one["model"],
+                f"{one['mean_quality']:.4f}",
+                f"{one['planned_quality']:.4f}",
+                f"{one['cost_usd']:.6f}",
+                f"{one['price']:.4f}",
+                worth,
+                "chosen" if one["chosen"] else "",
+            )
+        lines.append(_text(table))
+    return "\n".join(lines)
+
+
+def _text(table: Table) -> str:
+    console = Console(width=140, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().rstrip()
+
+
 def _headline(night: Mapping[str, Any]) -> str:
     budget, spend = night["budget_usd"], night["planned_spend_usd"]
     share = f" ({100 * spend / budget:.1f} %)" if budget else ""
@@ -88,12 +142,25 @@ def _utilisation(rows: Iterable[Mapping[str, Any]]) -> Table:
 
 def _comparisons(rows: Iterable[Mapping[str, Any]]) -> Table:
     table = _table(
-        "The same night, caps and budget, decided another way", "policy", "served", "expected quality", "gain"
+        "The same night, caps and spend, decided another way",
+        "policy",
+        "served",
+        "spend, USD",
+        "expected quality",
+        "ours is better by",
+        "verdict",
     )
     for row in rows:
-        ours = row["policy"] == "nightshift" or row["gain_pct"] is None
-        gain = "" if ours else f"{row['gain_pct']:+.2f} %"
-        table.add_row(row["policy"], f"{row['served']:,}", f"{row['expected_quality']:.4f}", gain)
+        ours = row["policy"] == "nightshift" or row["gain"] is None
+        gain = "" if ours else f"{row['gain']:+.4f} ({row['gain_lower']:+.4f} to {row['gain_upper']:+.4f})"
+        table.add_row(
+            row["policy"],
+            f"{row['served']:,}",
+            f"{row['planned_spend_usd']:.4f}",
+            f"{row['expected_quality']:.4f}",
+            gain,
+            row["verdict"] or "",
+        )
     return table
 
 

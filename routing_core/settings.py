@@ -71,6 +71,12 @@ class Settings(BaseSettings):
         description="Share of queries unlike those learnt from, by task or distance, above which a night plans on the "
         "conservative level; by default never.",
     )
+    exploration_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="Share of the queries that goes to a model drawn by chance, to learn from.",
+    )
     overspend_probability: float = Field(
         default=0.05, gt=0, lt=1, description="Accepted probability that the night costs more than its budget."
     )
@@ -89,6 +95,9 @@ class Settings(BaseSettings):
     )
     carry_over_days: int = Field(default=7, ge=1, description="Nights after which a deferred query expires.")
 
+    settle_days: int = Field(
+        default=7, ge=1, description="Nights before the last that are settled again, for late outcomes and corrections."
+    )
     history_days: int = Field(default=56, ge=1, description="Days of outcomes and backlog history learnt from.")
     recipe: Literal["default", "paper"] = Field(default="default", description="Recipe of the challenger.")
     judge_days: int = Field(default=3, ge=1, description="Held-out days on which recipes are compared.")

@@ -27,6 +27,7 @@ COMMANDS = [
     "backtest",
 ]
 COMMANDS += ["export", "hold", "rollback", "replan", "diff"]
+COMMANDS += ["settle", "value-policy", "what-if", "explain"]
 BENCHES = ["night", "solver", "predict", "allocate", "churn", "mapped", "scale"]
 
 

@@ -11,11 +11,11 @@ import sys
 
 import typer
 
-from routing_core.cli import handing_out, measurements, nights, proof, workloads
+from routing_core.cli import handing_out, measurements, nights, proof, questions, workloads
 from routing_core.cli.app import app
 from routing_core.errors import NightshiftError
 
-__all__ = ["app", "handing_out", "main", "measurements", "nights", "proof", "workloads"]
+__all__ = ["app", "handing_out", "main", "measurements", "nights", "proof", "questions", "workloads"]
 
 
 def main() -> None:

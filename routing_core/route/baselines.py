@@ -114,12 +114,14 @@ def _between(low: float, high: float) -> float:
 
 def best_single(problem: Problem, fallback: Fallback = Fallback.UNSERVED) -> Routed:
     """All queries ask for one model; of all models, the one that serves the most value this way."""
-    tried = []
-    for j in range(problem.n_models):
-        wish = np.full(problem.quality.shape, -np.inf, dtype=np.float32)
-        wish[:, j] = 1.0
-        tried.append(_first_then(problem, wish, fallback))
-    return max(tried, key=lambda routed: routed.objective)
+    return max((single(problem, j, fallback) for j in range(problem.n_models)), key=lambda routed: routed.objective)
+
+
+def single(problem: Problem, model: int, fallback: Fallback = Fallback.UNSERVED) -> Routed:
+    """All queries ask for ``model``."""
+    wish = np.full(problem.quality.shape, -np.inf, dtype=np.float32)
+    wish[:, model] = 1.0
+    return _first_then(problem, wish, fallback)
 
 
 def greedy_fill(problem: Problem) -> Routed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -205,6 +205,29 @@ def _left(problem: Problem, solution: Solution) -> tuple[float, NDArray[np.float
     return problem.budget - float(paid.sum()), problem.team_budget - spent
 
 
+def worth_at_prices(problem: Problem, solution: Solution) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+    """What every option of every query is worth with the night's prices paid, in portions.
+
+    Yields
+    ------
+    rows : slice
+    worth : ndarray of float64, shape (n_models + 1, n_rows), quality units
+        Deferral last; minus infinity where the model may not take the query.
+    """
+    coupling = couple(problem, frozenset(solution.prices.deadline))
+    rows = Rows(problem, coupling)
+    felt = coupling.felt(_as_array(coupling, solution.prices, problem))
+    for start in range(0, len(problem), STRETCH):
+        part = slice(start, min(start + STRETCH, len(problem)))
+        yield part, rows.reduced(felt, part, np.float64)
+
+
+def price_of_options(problem: Problem, solution: Solution, row: int) -> NDArray[np.float64]:
+    """What the limits that each model would use are worth, for one query: shape (n_models,), quality units."""
+    taken: NDArray[np.float64] = _components(problem, solution.prices, np.array([row])).sum(axis=0)[0]
+    return taken
+
+
 def runner_up(problem: Problem, solution: Solution) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     """The next best option of every query under the prices.
 
@@ -213,15 +236,11 @@ def runner_up(problem: Problem, solution: Solution) -> tuple[NDArray[np.int16], 
     model : ndarray of int16, shape (n_queries,)
         -1 stands for deferral.
     regret : ndarray of float32, shape (n_queries,), quality units
-        What the decision is better by, prices paid; slightly negative where limits forced a near-tie the other way.
+        What the decision is better by, prices paid; slightly negative where limits forced a near-tie the other way,
+        and by what exploration costs where the model was drawn.
     """
-    coupling = couple(problem, frozenset(solution.prices.deadline))
-    rows = Rows(problem, coupling)
-    felt = coupling.felt(_as_array(coupling, solution.prices, problem))
     model, regret = np.empty(len(problem), np.int16), np.empty(len(problem), np.float32)
-    for start in range(0, len(problem), STRETCH):
-        part = slice(start, min(start + STRETCH, len(problem)))
-        worth = rows.reduced(felt, part, np.float64)
+    for part, worth in worth_at_prices(problem, solution):
         spot = np.arange(worth.shape[1])
         own = worth[solution.model[part], spot]
         worth[solution.model[part], spot] = -np.inf

@@ -1,8 +1,8 @@
-"""From a gathered night to its plan: the problem posed, solved, verified, and explained as rows and figures."""
+"""From a gathered night to its plan: the problem posed, solved and verified."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,19 +11,16 @@ from numpy.typing import NDArray
 
 from routing_core.predict.strangers import stranger_share
 from routing_core.records.allocation import Allocation
-from routing_core.records.assignments import DEFERRED, Constraint
 from routing_core.records.catalog import Catalog
 from routing_core.route.admission import capacity_per_batch
 from routing_core.route.arrival import solve_arrival
-from routing_core.route.baselines import Fallback, Routed, best_single, greedy_fill
-from routing_core.route.explain import Binding, binding, deferral_causes, runner_up
+from routing_core.route.explore import lottery
 from routing_core.route.parameters import Parameters
 from routing_core.route.problem import UNLIMITED, Problem
 from routing_core.route.solution import Solution
 from routing_core.route.solve import solve
 from routing_core.route.verify import verify
 from routing_core.settings import Settings
-from routing_core.store.decisions import CAUSES
 from routing_core.store.gather import Gathered
 
 
@@ -42,6 +39,9 @@ class Plan:
         Factor by which planned spend stays below the budget, at least 1.
     team_margin : ndarray of float64, shape (n_teams,)
         The same of each team's budget.
+    propensity : ndarray of float64, shape (n_queries,), in (0, 1]
+        Probability with which each query got what it got; 1 without exploration. With exploration, the solution's
+        bound is that of the problem with the drawn queries held to their models.
     """
 
     problem: Problem | None
@@ -49,25 +49,7 @@ class Plan:
     capacity: tuple[int | None, ...]
     margin: float
     team_margin: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Explained:
-    """What a plan leaves in the results.
-
-    Attributes
-    ----------
-    decided : dict of str to ndarray, shape (n_queries,)
-        model, batch, runner_up, regret, cause (index into ``store.decisions.CAUSES``).
-    figures : dict
-        Columns of ``routing_runs``.
-    tables : dict of str to list of dict
-        Rows of run_models, batches, shadow_prices and receipts.
-    """
-
-    decided: dict[str, NDArray[Any]]
-    figures: dict[str, Any]
-    tables: dict[str, list[dict[str, Any]]]
+    propensity: NDArray[np.float64]
 
 
 def familiar_or_careful(night: Gathered, limit: float | None) -> tuple[Gathered, dict[str, Any]]:
@@ -99,7 +81,12 @@ def familiar_or_careful(night: Gathered, limit: float | None) -> tuple[Gathered,
 
 
 def make(
-    night: Gathered, catalog: Catalog, fleet: Allocation, settings: Settings, margin_of: Callable[[int], float]
+    night: Gathered,
+    catalog: Catalog,
+    fleet: Allocation,
+    settings: Settings,
+    margin_of: Callable[[int], float],
+    number: NDArray[np.float64] | None = None,
 ) -> Plan:
     """Pose the night's problem, solve it, and have the solution checked by code that does not trust the solver.
 
@@ -113,6 +100,8 @@ def make(
         Those the run was opened with.
     margin_of : callable
         Number of queries that share a budget to the factor the budget is divided by before planning.
+    number : ndarray of float64, shape (n_queries,), in [0, 1), optional
+        What is drawn by, where the settings ask for exploration.
 
     Raises
     ------
@@ -124,14 +113,11 @@ def make(
         return empty
     teams = team_budgets(settings) / empty.team_margin
     problem = pose(night, empty.capacity, settings.budget_usd / empty.margin, teams, settings.batches)
-    parameters = Parameters(gap=settings.gap, seed=settings.seed)
-    if settings.batching == "arrival":
-        arrival = solve_arrival(problem, _arrival_batches(night, settings.batches), parameters)
-        solution = arrival.as_solution(problem, parameters)
-    else:
-        solution = solve(problem, parameters)
+    solution, propensity = decide(problem, night, settings), empty.propensity
     verify(problem, solution).raise_if_broken()
-    return replace(empty, problem=problem, solution=solution)
+    if settings.exploration_share and number is not None:
+        solution, propensity = _explore(problem, solution, night, settings, number)
+    return replace(empty, problem=problem, solution=solution, propensity=propensity)
 
 
 def make_empty(
@@ -143,7 +129,7 @@ def make_empty(
     )
     sizes = np.bincount(night.team[night.team >= 0], minlength=len(settings.team_budgets_usd))
     team_margin = np.array([max(1.0, margin_of(int(size))) for size in sizes])
-    return Plan(None, None, capacity, max(1.0, margin_of(len(night))), team_margin)
+    return Plan(None, None, capacity, max(1.0, margin_of(len(night))), team_margin, np.ones(len(night)))
 
 
 def team_budgets(settings: Settings) -> NDArray[np.float64]:
@@ -186,79 +172,32 @@ def pose(
     )
 
 
-def explain(
-    plan: Plan, night: Gathered, catalog: Catalog, fleet: Allocation, settings: Settings, prices: NDArray[np.float64]
-) -> Explained:
-    """Turn a plan into the rows and figures that show it.
+def decide(problem: Problem, night: Gathered, settings: Settings) -> Solution:
+    """Solve a night's problem, batched as the settings say.
 
     Parameters
     ----------
-    plan, night, catalog, fleet, settings
-        As for :func:`make`.
-    prices : ndarray of shape (n_models, 2), USD per token of (input, output)
+    problem : Problem
+        That of ``night``, or one like it with other estimates or limits.
+    night : Gathered
+    settings : Settings
     """
-    if plan.problem is None or plan.solution is None:
-        return _nothing(plan, catalog, fleet, settings, prices)
-    problem, solution = plan.problem, plan.solution
-    second, regret = runner_up(problem, solution)
-    figures = {
-        **served_figures(night, solution.model),
-        "objective": solution.objective,
-        "bound": solution.bound,
-        "gap": solution.gap,
-        "solver_status": solution.status.value,
-        "passes": solution.passes,
-        "core_queries": solution.core_queries,
-        **_budget_figures(plan, settings),
-    }
-    decided: dict[str, NDArray[Any]] = {
-        "model": solution.model,
-        "batch": solution.batch,
-        "runner_up": second,
-        "regret": regret,
-        "cause": _cause_codes(problem, solution),
-    }
-    tables = {
-        **served_tables(plan, night, solution.model, solution.batch, catalog, fleet, settings, prices),
-        "shadow_prices": _price_rows(problem, solution, catalog, settings),
-        "receipts": _receipt_rows(problem, solution, night, catalog),
-    }
-    return Explained(decided, figures, tables)
+    parameters = Parameters(gap=settings.gap, seed=settings.seed)
+    if settings.batching == "arrival":
+        arrival = solve_arrival(problem, _arrival_batches(night, settings.batches), parameters)
+        return arrival.as_solution(problem, parameters)
+    return solve(problem, parameters)
 
 
-def served_figures(night: Gathered, model: NDArray[np.int16]) -> dict[str, Any]:
-    """What is served of a night, what it is expected to cost and be worth: columns of ``routing_runs``."""
-    served = np.flatnonzero(model != DEFERRED)
-    quality = night.mean_quality[served, model[served]]
-    return {
-        "assigned": len(served),
-        "deferred": len(night) - len(served),
-        "planned_spend_usd": float(night.cost_usd[served, model[served]].sum(dtype=np.float64)),
-        "expected_quality": float(quality.mean(dtype=np.float64)) if len(served) else None,
-    }
-
-
-def served_tables(
-    plan: Plan,
-    night: Gathered,
-    model: NDArray[np.int16],
-    batch: NDArray[np.int32],
-    catalog: Catalog,
-    fleet: Allocation,
-    settings: Settings,
-    prices: NDArray[np.float64],
-) -> dict[str, list[dict[str, Any]]]:
-    """What each model, team and batch got of a night: rows of run_models, run_teams and batches."""
-    served = np.flatnonzero(model != DEFERRED)
-    chosen = model[served]
-    spend = night.cost_usd[served, chosen].astype(np.float64)
-    load = np.bincount(chosen, minlength=len(catalog))
-    usd = np.bincount(chosen, spend, minlength=len(catalog)).astype(np.float64)
-    return {
-        "run_models": _model_rows(plan, catalog, fleet, prices, load, usd),
-        "run_teams": _team_rows(plan, settings, night.team[served], spend),
-        "batches": _batch_rows(catalog, chosen, batch[served], spend),
-    }
+def _explore(
+    problem: Problem, planned: Solution, night: Gathered, settings: Settings, number: NDArray[np.float64]
+) -> tuple[Solution, NDArray[np.float64]]:
+    """The night planned again around those who are drawn to explore, and the probability of each decision."""
+    drawn = lottery(problem, planned, settings.exploration_share, number)
+    held = drawn.held(problem)
+    solution = decide(held, night, settings)
+    verify(held, solution).raise_if_broken()
+    return solution, drawn.propensity(problem, solution)
 
 
 def _arrival_batches(night: Gathered, batches: int) -> NDArray[np.int32]:
@@ -266,156 +205,3 @@ def _arrival_batches(night: Gathered, batches: int) -> NDArray[np.int32]:
     batch = np.empty(len(night), dtype=np.int32)
     batch[night.arrival] = 1 + np.arange(len(night)) * batches // len(night)
     return batch
-
-
-def _budget_figures(plan: Plan, settings: Settings) -> dict[str, Any]:
-    return {"cost_margin": plan.margin, "planning_budget_usd": settings.budget_usd / plan.margin}
-
-
-def _cause_codes(problem: Problem, solution: Solution) -> NDArray[np.int8]:
-    causes = deferral_causes(problem, solution)
-    codes = np.full(len(problem), -1, dtype=np.int8)
-    for code, cause in enumerate(CAUSES):
-        codes[causes == cause] = code
-    return codes
-
-
-def _model_rows(
-    plan: Plan,
-    catalog: Catalog,
-    fleet: Allocation,
-    prices: NDArray[np.float64],
-    load: NDArray[np.int64],
-    spend: NDArray[np.float64],
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "model": model.name,
-            "position": j,
-            "serving": model.serving.value,
-            "instances": fleet.instances.get(model.name, 0) if model.gpu_type else None,
-            "capacity_per_batch": plan.capacity[j],
-            "input_usd": float(prices[j, 0] * 1e6),
-            "output_usd": float(prices[j, 1] * 1e6),
-            "assigned": int(load[j]),
-            "planned_spend_usd": float(spend[j]),
-        }
-        for j, model in enumerate(catalog)
-    ]
-
-
-def _team_rows(
-    plan: Plan, settings: Settings, team: NDArray[np.int32], spend: NDArray[np.float64]
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "team": name,
-            "budget_usd": settings.team_budgets_usd[name],
-            "cost_margin": float(plan.team_margin[k]),
-            "assigned": int((team == k).sum()),
-            "planned_spend_usd": float(spend[team == k].sum()),
-        }
-        for k, name in enumerate(sorted(settings.team_budgets_usd))
-    ]
-
-
-def _batch_rows(
-    catalog: Catalog, model: NDArray[np.int16], batch: NDArray[np.int32], spend: NDArray[np.float64]
-) -> list[dict[str, Any]]:
-    cell = batch.astype(np.int64) * len(catalog) + model
-    counts, usd = np.bincount(cell), np.bincount(cell, spend)
-    return [
-        {
-            "batch_no": int(at // len(catalog)),
-            "model": catalog.names[at % len(catalog)],
-            "assigned": int(counts[at]),
-            "planned_spend_usd": float(usd[at]),
-        }
-        for at in np.flatnonzero(counts)
-    ]
-
-
-def _price_rows(problem: Problem, solution: Solution, catalog: Catalog, settings: Settings) -> list[dict[str, Any]]:
-    """The limits that held the plan back, dearest first; of a model's deadlines the dearest speaks for all."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for limit in binding(problem, solution, catalog.names, sorted(settings.team_budgets_usd)):
-        row = _price_row(limit)
-        rows.setdefault((row["constraint_name"], row["subject"]), row)
-    return list(rows.values())
-
-
-def _price_row(limit: Binding) -> dict[str, Any]:
-    is_money = limit.constraint in (Constraint.BUDGET, Constraint.TEAM_BUDGET)
-    return {
-        "constraint_name": limit.constraint.value,
-        "subject": "*" if limit.constraint is Constraint.BUDGET else limit.subject,
-        "price": limit.price,
-        "unit": "USD" if is_money else "query",
-        "binding": True,
-        "words": limit.sentence,
-    }
-
-
-def _receipt_rows(problem: Problem, solution: Solution, night: Gathered, catalog: Catalog) -> list[dict[str, Any]]:
-    """The night decided by others under the same budget and capacities, all valued by expected quality."""
-    best = best_single(problem, Fallback.CHEAPEST_FEASIBLE)
-    favourite = catalog.names[_most_used(best)]
-    return [
-        _receipt("nightshift", "deferred", solution.model, night, "this plan"),
-        _receipt(
-            "best_single",
-            Fallback.CHEAPEST_FEASIBLE.value,
-            best.model,
-            night,
-            f"{favourite} as far as budget and capacity allow, the rest to the cheapest that is left",
-        ),
-        _receipt("greedy", "deferred", greedy_fill(problem).model, night, "most value per USD first"),
-    ]
-
-
-def _most_used(routed: Routed) -> int:
-    return int(np.argmax(routed.load))
-
-
-def _receipt(policy: str, fallback: str, model: NDArray[np.int16], night: Gathered, words: str) -> dict[str, Any]:
-    served = np.flatnonzero(model != DEFERRED)
-    chosen = model[served]
-    return {
-        "policy": policy,
-        "fallback": fallback,
-        "served": len(served),
-        "expected_quality": float(night.mean_quality[served, chosen].sum(dtype=np.float64) / len(night)),
-        "planned_spend_usd": float(night.cost_usd[served, chosen].sum(dtype=np.float64)),
-        "words": words,
-    }
-
-
-def _nothing(
-    plan: Plan, catalog: Catalog, fleet: Allocation, settings: Settings, prices: NDArray[np.float64]
-) -> Explained:
-    """A night without a routable query is planned too: it decides nothing, optimally."""
-    zero = np.zeros(len(catalog))
-    figures: Mapping[str, Any] = {
-        "assigned": 0,
-        "deferred": 0,
-        "planned_spend_usd": 0.0,
-        "expected_quality": None,
-        "objective": 0.0,
-        "bound": 0.0,
-        "gap": 0.0,
-        "solver_status": "proven",
-        "passes": 0,
-        "core_queries": 0,
-    }
-    kinds = {"model": np.int16, "batch": np.int32, "runner_up": np.int16, "regret": np.float32, "cause": np.int8}
-    return Explained(
-        decided={name: np.empty(0, dtype=kind) for name, kind in kinds.items()},
-        figures={**figures, **_budget_figures(plan, settings)},
-        tables={
-            "run_models": _model_rows(plan, catalog, fleet, prices, zero.astype(np.int64), zero),
-            "run_teams": _team_rows(plan, settings, np.empty(0, np.int32), np.empty(0)),
-            "batches": [],
-            "shadow_prices": [],
-            "receipts": [],
-        },
-    )

@@ -50,7 +50,8 @@ def status(dt: date, settings: Settings) -> dict[str, Any]:
     -------
     dict
         dt, run_id, assigned, deferred, rejected (queries), budget_usd, planned_spend_usd, objective,
-        bound (quality units), gap, expected_quality, sealed, and how it was planned.
+        bound (quality units), gap, expected_quality, sealed, how it was planned, and its receipt:
+        gain_pct_over_* and verdict_over_* each rival.
 
     Raises
     ------
@@ -95,4 +96,15 @@ def _status(connection: Connection, dt: date) -> dict[str, Any]:
         "dt": dt.isoformat(),
         **{name: figures[name] for name in (*_STATUS, *_MORE)},
         "sealed": row.sealed_at is not None,
+        **_receipt(connection, dt),
+    }
+
+
+def _receipt(connection: Connection, dt: date) -> dict[str, Any]:
+    """The receipt, flat: by how many per cent the plan beats each rival, and whether that is more than chance."""
+    rivals = [row for row in results.view_rows(connection, "comparisons", dt, "policy") if row["gain"] is not None]
+    return {
+        f"{what}_{row['policy']}": row[column]
+        for row in rivals
+        for what, column in (("gain_pct_over", "gain_pct"), ("verdict_over", "verdict"))
     }

@@ -20,7 +20,7 @@ from routing_core.route.solution import proven_gap
 from routing_core.route.solve import solve
 from routing_core.route.verify import verify
 from routing_core.settings import Settings
-from routing_core.steps import plan
+from routing_core.steps import figures, plan
 from routing_core.store.gather import Gathered
 from routing_core.store.kept import Kept
 
@@ -89,7 +89,7 @@ def decide(
     settings: Settings,
     margin_of: Callable[[int], float],
     prices: NDArray[np.float64],
-) -> plan.Explained:
+) -> figures.Explained:
     """Plan what is not kept over the batches after ``through``, and explain the night as a whole.
 
     The rest has what the kept leave of the planning budgets, and the capacity that is left in the batches after
@@ -104,8 +104,8 @@ def decide(
         Last batch of which anything was sent.
     loss : Loss
     catalog, fleet, settings, margin_of, prices
-        As for :func:`routing_core.steps.plan.make` and :func:`routing_core.steps.plan.explain`; ``fleet`` is the one
-        the night was planned with.
+        As for :func:`routing_core.steps.plan.make` and :func:`routing_core.steps.figures.explain`; ``fleet`` is the
+        one the night was planned with.
 
     Raises
     ------
@@ -120,16 +120,17 @@ def decide(
         problem = _pose(rest, night, kept, left, settings, through)
         solution = solve(problem, Parameters(gap=settings.gap, seed=settings.seed))
         verify(problem, solution).raise_if_broken()
-        left = replace(left, problem=problem, solution=solution)
-    explained = plan.explain(left, rest, catalog, loss.fleet(fleet), settings, prices)
+        left = replace(left, problem=problem, solution=solution, propensity=np.ones(len(rows)))
+    planned = settings.model_copy(update={"batching": "planned"})
+    explained = figures.explain(left, rest, catalog, loss.fleet(fleet), planned, prices)
     decided = _together(kept, rows, explained.decided, through)
-    tables = plan.served_tables(
+    tables = figures.served_tables(
         whole, night, decided["model"], decided["batch"], catalog, loss.fleet(fleet), settings, prices
     )
     for row, slots in zip(tables["run_models"], left.capacity, strict=True):
         row["capacity_left_per_batch"] = slots
     receipts = [{**row, "words": f"of what was left: {row['words']}"} for row in explained.tables["receipts"]]
-    return plan.Explained(
+    return figures.Explained(
         decided,
         {**explained.figures, **_figures(night, kept, decided["model"], explained.figures)},
         {**explained.tables, **tables, "receipts": receipts},
@@ -189,7 +190,7 @@ def _figures(night: Gathered, kept: Kept, model: NDArray[np.int16], planned: Map
     fixed -= float(night.penalty[waiting].sum(dtype=np.float64))
     objective, bound = planned["objective"] + fixed, planned["bound"] + fixed
     return {
-        **plan.served_figures(night, model),
+        **figures.served_figures(night, model),
         "objective": objective,
         "bound": bound,
         "gap": proven_gap(objective, bound, float(night.penalty.sum(dtype=np.float64))),

@@ -35,7 +35,7 @@ from routing_core.store import (
 )
 from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading, writing
-from routing_core.store.gather import Gathered, gather, read_part, scatter
+from routing_core.store.gather import Gathered, gather, query_ids, read_part, scatter
 from routing_core.store.shards import read_directory, read_shard, write_shard
 
 
@@ -87,7 +87,13 @@ class RouteOptions:
         if self.robust_level is not None and not 0 < self.robust_level < 1:
             raise SettingsError(f"robust_level must be above 0 and below 1, got {self.robust_level}")
         asked = {"budget_usd": self.budget_usd, "robust_level": self.robust_level, "batching": self.batching}
-        return settings.model_copy(update={name: value for name, value in asked.items() if value is not None})
+        chosen = settings.model_copy(update={name: value for name, value in asked.items() if value is not None})
+        if chosen.exploration_share and chosen.batching == "arrival":
+            raise SettingsError(
+                f"exploration_share must be 0 with batching: arrival, got {chosen.exploration_share}: a batch that has "
+                "come cannot make room for what is drawn"
+            )
+        return chosen
 
 
 def open_run(
@@ -271,7 +277,7 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
     RunStateError
         If the run has not listed its input.
     """
-    from routing_core.steps import plan, rest  # noqa: PLC0415 — slow to import, as all that solves
+    from routing_core.steps import figures, plan, rest  # noqa: PLC0415 — slow to import, as all that solves
     from routing_core.store import predictors  # noqa: PLC0415
 
     clock = _Clock()
@@ -288,15 +294,21 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
     predictor = predictors.load_cached(asked.predictors_root, content_hash)
     with clock.stage("gather"):
         teams = sorted(asked.team_budgets_usd)
-        night = gather([directory / name for name in shards], len(catalog), teams, scratch=directory)
+        estimated = [directory / name for name in shards]
+        night = gather(estimated, len(catalog), teams, scratch=directory)
     night, familiarity = plan.familiar_or_careful(night, asked.unfamiliar_limit)
     margin_of = partial(predictor.cost_margin.factor, probability=asked.overspend_probability)
     prices = catalog.prices_on(run.execution_date)
     if run.sent_through_batch is None:
         with clock.stage("solve"):
-            made = plan.make(night, catalog, fleet, asked, margin_of)
+            number = None
+            if asked.exploration_share:
+                from routing_core.store.chance import uniforms  # noqa: PLC0415 — pandas
+
+                number = uniforms(query_ids(estimated, night.places), asked.seed, "explore")
+            made = plan.make(night, catalog, fleet, asked, margin_of, number)
         with clock.stage("explain"):
-            explained = plan.explain(made, night, catalog, fleet, asked, prices)
+            explained = figures.explain(made, night, catalog, fleet, asked, prices)
     else:
         with clock.stage("solve"):
             stays = _kept(directory, shards, night, catalog.names)

@@ -20,7 +20,7 @@ from routing_core.store.shards import Shard
 CAUSES: tuple[Constraint, ...] = tuple(Constraint)
 """Constraints by the code that ``cause`` arrays hold."""
 
-PARTS = ("model", "batch", "runner_up", "regret", "cause")
+PARTS = ("model", "batch", "runner_up", "regret", "cause", "propensity")
 """Arrays that the decisions of a chunk consist of."""
 
 
@@ -95,7 +95,7 @@ def _assigned(
             "runner_up": _names(models, part["runner_up"][at]),
             "regret": pa.array(part["regret"][at].astype(np.float64), from_pandas=True),
             "candidates": pa.nulls(len(at), pa.int64()) if bits is None else pa.array(bits),
-            "propensity": pa.array(np.ones(len(at))),
+            "propensity": pa.array(part["propensity"][at]),
         }
     )
 

@@ -131,6 +131,29 @@ def read_part(directory: Path, chunk: int, names: tuple[str, ...]) -> dict[str, 
     return read_directory(part_directory(directory, chunk), (*names, "duplicate"))
 
 
+def assemble(directory: Path, places: Sequence[NDArray[np.int64]], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """The decisions that :func:`scatter` wrote, over the night again: arrays of shape (n_queries,) by name."""
+    parts = [read_part(directory, chunk, names) for chunk in range(len(places))]
+    return {name: _over_night([part[name] for part in parts], places) for name in names}
+
+
+def query_ids(directories: Sequence[Path], places: Sequence[NDArray[np.int64]]) -> NDArray[np.object_]:
+    """The query_id of each place of a night, shape (n_queries,)."""
+    columns = [read_shard(directory).queries["query_id"].to_numpy() for directory in directories]
+    return _over_night(columns, places)
+
+
+def _over_night(columns: Sequence[NDArray[Any]], places: Sequence[NDArray[np.int64]]) -> NDArray[Any]:
+    """A column of each shard, put in its places of the night."""
+    if not columns:
+        return np.empty(0, dtype=object)
+    out = np.empty(1 + max(int(place.max(initial=DUPLICATE)) for place in places), dtype=columns[0].dtype)
+    for column, place in zip(columns, places, strict=True):
+        kept = place >= 0
+        out[place[kept]] = column[kept]
+    return out
+
+
 def part_directory(directory: Path, chunk: int) -> Path:
     """Where the decisions of a chunk are, below the solution's directory."""
     return directory / f"chunk-{chunk:05d}"

@@ -7,12 +7,11 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from routing_core.errors import ContractError
 from routing_core.records.outcomes import OUTCOME_COLUMNS
 from routing_core.records.queries import QUERY_COLUMNS, Queries
+from routing_core.store.chance import hashes
 from routing_core.store.files import list_partition, partition_dates
 from routing_core.store.parquet import read_outcomes, read_queries
 
@@ -83,19 +82,13 @@ def sample_queries(
         Ids that are not drawn.
     """
     read = [queries for day in days if (queries := _readable(root, day, without)) is not None]
-    draws = [_draw(queries.query_id, seed) for queries in read]
+    draws = [hashes(queries.query_id, seed) for queries in read]
     if not any(len(draw) for draw in draws):
         return None
     highest = np.sort(np.concatenate(draws))[:size][-1]
     kept = [queries.take(draw <= highest) for queries, draw in zip(read, draws, strict=True) if len(draw)]
     sample = Queries.concatenate(kept)
-    return sample.take(np.argsort(_draw(sample.query_id, seed), kind="stable"))
-
-
-def _draw(ids: NDArray[np.object_], seed: int) -> NDArray[np.uint64]:
-    """A number for each id that looks random and depends on nothing else."""
-    key = f"{seed % 10**16:016d}"
-    return np.asarray(pd.util.hash_array(ids, hash_key=key, categorize=False), dtype=np.uint64)
+    return sample.take(np.argsort(hashes(sample.query_id, seed), kind="stable"))
 
 
 def _readable(root: str | Path, day: date, without: frozenset[str]) -> Queries | None:

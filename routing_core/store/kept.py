@@ -33,9 +33,10 @@ _KEPT = pa.schema(
         ("runner_up", pa.string()),
         ("regret", pa.float32()),
         ("cause", pa.string()),
+        ("propensity", pa.float64()),
     ]
 )
-_KINDS = {"model": np.int16, "batch": np.int32, "runner_up": np.int16, "regret": np.float32, "cause": np.int8}
+_KINDS = dict(zip(PARTS, (np.int16, np.int32, np.int16, np.float32, np.int8, np.float64), strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,16 +113,16 @@ def read_kept(connection: Connection, run: Row[Any], after_batch: int, sent: Seq
     """
     wanted = set(sent)
     given = assignments.c
-    columns = select(given.query_id, given.model, given.batch_no, given.runner_up, given.regret)
+    columns = select(given.query_id, given.model, given.batch_no, given.runner_up, given.regret, given.propensity)
     rows = connection.execute(columns.where(given.run_id == run.run_id))
-    kept = [(*row, None) for row in rows if row.batch_no <= after_batch or row.query_id in wanted]
+    kept = [(*row[:5], None, row.propensity) for row in rows if row.batch_no <= after_batch or row.query_id in wanted]
     taken = _taken_up(connection, run)
     if taken:
         waiting = deferred_queries.c
         rows = connection.execute(
             select(waiting.query_id, waiting.best_model, waiting.cause).where(waiting.run_id == run.run_id)
         )
-        kept += [(row.query_id, None, 0, row.best_model, None, row.cause) for row in rows if row.query_id in taken]
+        kept += [(row.query_id, None, 0, row.best_model, None, row.cause, 1.0) for row in rows if row.query_id in taken]
     arrays = list(zip(*kept, strict=True)) or [()] * len(_KEPT)
     return pa.table([pa.array(column, field.type) for column, field in zip(arrays, _KEPT, strict=True)], schema=_KEPT)
 
@@ -147,6 +148,7 @@ def in_night_order(
         "runner_up": _index(kept["runner_up"], models),
         "regret": pc.fill_null(kept["regret"], float("nan")).to_numpy(),
         "cause": _index(kept["cause"], [cause.value for cause in CAUSES]),
+        "propensity": kept["propensity"].to_numpy(),
     }
     fixed = np.zeros(n_queries, dtype=bool)
     decided = {name: np.zeros(n_queries, dtype=_KINDS[name]) for name in PARTS}

@@ -9,7 +9,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, text, union_all
 
 from routing_core.store import tables
-from routing_core.store.tables import assignments, deferred_queries, rejected_queries, routing_runs
+from routing_core.store.tables import (
+    assignments,
+    deferred_queries,
+    rejected_queries,
+    routing_runs,
+    run_models,
+    run_teams,
+)
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -27,6 +34,19 @@ def count_rejected(connection: Connection, run_id: int) -> int:
     """Rows of a run that cannot be routed."""
     rows = select(func.count()).select_from(rejected_queries).where(rejected_queries.c.run_id == run_id)
     return int(connection.execute(rows).scalar_one())
+
+
+def models_of(connection: Connection, run_id: int) -> Sequence[Row[Any]]:
+    """Rows of ``run_models`` of a run, in the catalog's order."""
+    rows = select(run_models).where(run_models.c.run_id == run_id).order_by(run_models.c.position)
+    return connection.execute(rows).all()
+
+
+def teams_of(connection: Connection, run_id: int) -> Sequence[Row[Any]]:
+    """Rows of ``run_teams`` of a run, by name."""
+    rows = connection.execute(select(run_teams).where(run_teams.c.run_id == run_id)).all()
+    # By code point, as Python sorts: databases collate otherwise.
+    return sorted(rows, key=lambda row: str(row.team))
 
 
 def tasks_of(connection: Connection, run_id: int) -> dict[str, float]:
@@ -50,3 +70,26 @@ def view_rows(connection: Connection, view: str, dt: date, order: str) -> list[d
     """Rows of one of our own views for a date."""
     query = text(f"SELECT * FROM {view} WHERE dt = :dt ORDER BY {order}")  # noqa: S608 — fixed names
     return [dict(row) for row in connection.execute(query.bindparams(dt=dt)).mappings()]
+
+
+def decision_of(connection: Connection, query_id: str, dt: date | None) -> tuple[str, Row[Any]] | None:
+    """What the current run of a night (None: of the newest that has it) decided of a query, and the row that says so.
+
+    A row that repeats an identifier is rejected beside the one that is not: the latter speaks for the query.
+    """
+    found: list[tuple[date, str, Row[Any]]] = []
+    for decision, table in (
+        ("assigned", assignments),
+        ("deferred", deferred_queries),
+        ("rejected", rejected_queries),
+    ):
+        current = (routing_runs.c.status == "current") & (table.c.query_id == query_id)
+        rows = select(table).join(routing_runs, routing_runs.c.run_id == table.c.run_id).where(current)
+        if dt is not None:
+            rows = rows.where(table.c.dt == dt)
+        newest = connection.execute(rows.order_by(table.c.dt.desc()).limit(1)).one_or_none()
+        if newest is not None:
+            found.append((newest.dt, decision, newest))
+    # Of one night the first listed counts: max keeps the first of equals.
+    best = max(found, key=lambda one: one[0], default=None)
+    return None if best is None else best[1:]

@@ -56,6 +56,18 @@ def _is_one_of(column: str, *values: str) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", name=column)
 
 
+def _outturn_columns() -> list[Column[Any]]:
+    """What is known of executed assignments beside their spend and quality."""
+    return [
+        _column("late", BigInteger, "Settled on a later day than the plan was executed.", null=True),
+        _column("by_other", BigInteger, "Not settled, but answered by another model.", null=True),
+        _column("corrected", BigInteger, "Queries whose outcomes differ; the one logged last counts.", null=True),
+        _column("optimism", Double, "Mean of predicted less realised quality: the winner's curse.", null=True),
+        _column("optimism_stderr", Double, "Standard error of that.", null=True),
+        _column("calibration_error", Double, "Mean over tenths of |predicted − realised| quality.", null=True),
+    ]
+
+
 routing_runs = Table(
     "routing_runs",
     metadata,
@@ -364,6 +376,10 @@ receipts = Table(
     _column("expected_quality_upper", Double, "Upper end of its 95 % interval.", null=True),
     _column("planned_spend_usd", Double, "Predicted cost, USD."),
     _column("words", Text, "The comparison in a sentence."),
+    _column("gain", Double, "Quality of nightshift less that of the policy, per routable query.", null=True),
+    _column("gain_lower", Double, "Lower end of its 95 % interval, paired by query.", null=True),
+    _column("gain_upper", Double, "Upper end of its 95 % interval, paired by query.", null=True),
+    _column("verdict", Text, "gain, no gain (the interval includes zero) or loss; null for nightshift.", null=True),
     comment="One row per run and policy: the same night, caps and budget, decided another way.",
 )
 
@@ -508,5 +524,49 @@ settlements = Table(
     _column("realised_quality", Double, "Mean quality of the settled.", null=True),
     _column("settled_through", Date, "Last day of outcomes looked at."),
     _column("settled_at", Time, "When the row was written."),
+    *_outturn_columns(),
     comment="One row per settled run, model and task family.",
+)
+
+night_settlements = Table(
+    "night_settlements",
+    metadata,
+    _run_id(primary_key=True, autoincrement=False),
+    _column("dt", Date, "Day whose backlog was planned."),
+    _column("execution_date", Date, "Day the plan was executed."),
+    _column("assigned", BigInteger, "Queries assigned."),
+    _column("settled", BigInteger, "Of those, queries with an outcome of the assigned model."),
+    _column("missing", BigInteger, "Of those, queries without one so far."),
+    _column("rejected_outcomes", BigInteger, "Rows of the outcomes looked at that broke the contract."),
+    _column("budget_usd", Double, "Budget of the night, USD."),
+    _column("planned_spend_usd", Double, "Predicted cost of the assignments, USD."),
+    _column("settled_planned_usd", Double, "Predicted cost of the settled, USD."),
+    _column("actual_spend_usd", Double, "Cost of the settled, USD."),
+    _column(
+        "projected_spend_usd",
+        Double,
+        "Cost of the night if the missing run over plan as the settled do, USD; null before any outcome.",
+        null=True,
+    ),
+    _column("overspent", Boolean, "Whether that is over the budget; null before any outcome.", null=True),
+    _column("overspend_probability", Double, "Accepted probability of overspending that the night was planned with."),
+    _column("predicted_quality", Double, "Mean predicted quality of the settled.", null=True),
+    _column("realised_quality", Double, "Mean quality of the settled.", null=True),
+    _column("settled_through", Date, "Last day of outcomes looked at."),
+    _column("settled_at", Time, "When the row was written."),
+    *_outturn_columns(),
+    comment="One row per settled run: what the night came to.",
+)
+
+calibration_bins = Table(
+    "calibration_bins",
+    metadata,
+    _run_id(primary_key=True),
+    _column("model", Text, "Model; * for all.", primary_key=True),
+    _column("task", Text, "Task family; * for all.", primary_key=True),
+    _column("bin", Integer, "Tenth of predicted quality, from 0.", primary_key=True, autoincrement=False),
+    _column("settled", BigInteger, "Settled queries predicted in it."),
+    _column("predicted_quality", Double, "Mean predicted quality of those."),
+    _column("realised_quality", Double, "Mean quality of those."),
+    comment="One row per settled run, model, task family and tenth of predicted quality that has a settled query.",
 )

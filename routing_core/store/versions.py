@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from routing_core.errors import MissingPredictorError
+from routing_core.errors import MissingPredictorError, NotFoundError
 from routing_core.store.database import next_id, now
 from routing_core.store.tables import predictor_versions as versions
 
@@ -40,8 +40,17 @@ def verdict_of(connection: Connection, dt: date) -> Row[Any] | None:
 
 
 def get_version(connection: Connection, predictor_id: int) -> Row[Any]:
-    """The row of a predictor."""
-    return connection.execute(select(versions).where(versions.c.predictor_id == predictor_id)).one()
+    """The row of a predictor.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    """
+    row = connection.execute(select(versions).where(versions.c.predictor_id == predictor_id)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"predictor {predictor_id} is not in the results database")
+    return row
 
 
 def champion(connection: Connection, dt: date | None) -> Row[Any] | None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
-NAMES = ["allocate_instances", "retrain_predictors", "route_backlog"]
+NAMES = ["allocate_instances", "retrain_predictors", "route_backlog", "settle_outcomes"]
 HEAVY = {
     "numpy",
     "pandas",

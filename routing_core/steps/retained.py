@@ -1,0 +1,123 @@
+"""A planned night brought back from what it left: its estimate shards, its decisions, and the limits it had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Row
+
+from routing_core.errors import NotFoundError
+from routing_core.route.problem import Problem
+from routing_core.settings import Settings
+from routing_core.steps.opening import as_opened
+from routing_core.steps.plan import familiar_or_careful, pose, team_budgets
+from routing_core.store import results, runs
+from routing_core.store.database import reading
+from routing_core.store.decisions import PARTS
+from routing_core.store.gather import Gathered, assemble, gather, query_ids
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Retained:
+    """A planned night, as it was solved.
+
+    Attributes
+    ----------
+    run : row of ``routing_runs``
+    settings : Settings
+        Those the run was opened with.
+    models : tuple of str
+        In the order of the matrices' columns.
+    instances : tuple of (int or None), one per model
+        None for an API model.
+    capacity : tuple of (int or None), one per model
+        Queries it takes in a batch; None is no limit.
+    team_margin : ndarray of float64, shape (n_teams,)
+    night : Gathered
+    query_id : ndarray of str objects, shape (n_queries,)
+    decided : dict of str to ndarray, shape (n_queries,)
+        As ``store.decisions.PARTS`` names them.
+    """
+
+    run: Row[Any]
+    settings: Settings
+    models: tuple[str, ...]
+    instances: tuple[int | None, ...]
+    capacity: tuple[int | None, ...]
+    team_margin: NDArray[np.float64]
+    night: Gathered
+    query_id: NDArray[np.object_]
+    decided: dict[str, NDArray[Any]]
+
+    def problem(self) -> Problem:
+        """The problem that was solved; there is none of a night without a routable query."""
+        return self.problem_with(self.settings.budget_usd, self.capacity)
+
+    def problem_with(
+        self, budget_usd: float, capacity: tuple[int | None, ...], night: Gathered | None = None
+    ) -> Problem:
+        """The same with another budget (before its margin, USD), other capacities, or the night estimated anew."""
+        teams = team_budgets(self.settings) / self.team_margin
+        return pose(
+            self.night if night is None else night,
+            capacity,
+            budget_usd / self.run.cost_margin,
+            teams,
+            self.settings.batches,
+        )
+
+
+def current_night(dt: date, settings: Settings) -> Retained:
+    """The current run of a night.
+
+    Raises
+    ------
+    NotFoundError
+        If no run of the date is current, or what it left on disk is gone.
+    """
+    with reading(settings) as connection:
+        run = runs.current_run(connection, dt)
+    if run is None:
+        raise NotFoundError(f"no run of {dt} is current", remedy=f"routing route --dt {dt}")
+    return retained_night(run, settings)
+
+
+def retained_night(run: Row[Any], settings: Settings) -> Retained:
+    """A solved run, from its shards.
+
+    Raises
+    ------
+    NotFoundError
+        If what it left on disk is gone.
+    """
+    with reading(settings) as connection:
+        names = [row.estimate_shard for row in runs.chunk_rows(connection, run.run_id)]
+        models = results.models_of(connection, run.run_id)
+        teams = results.teams_of(connection, run.run_id)
+    directory = settings.run_directory(run.run_id)
+    shards = [directory / name for name in names]
+    solution = directory / f"solution-attempt-{run.solve_attempt:03d}"
+    gone = [str(path) for path in (*shards, solution) if not path.exists()]
+    if names and gone:
+        raise NotFoundError(
+            f"run {run.run_id} of {run.dt}: its estimates are no longer kept; {gone[0]} is gone",
+            remedy=f"plan the night again: routing route --dt {run.dt}",
+        )
+    asked = as_opened(run, settings)
+    night = gather(shards, len(models), sorted(asked.team_budgets_usd))
+    night, _ = familiar_or_careful(night, asked.unfamiliar_limit)
+    return Retained(
+        run=run,
+        settings=asked,
+        models=tuple(row.model for row in models),
+        instances=tuple(row.instances for row in models),
+        capacity=tuple(row.capacity_per_batch for row in models),
+        team_margin=np.array([row.cost_margin for row in teams]),
+        night=night,
+        query_id=query_ids(shards, night.places),
+        decided=assemble(solution, night.places, PARTS),
+    )

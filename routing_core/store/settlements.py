@@ -1,0 +1,239 @@
+"""What came of a plan: its assignments joined to the outcomes logged since, one day's partition at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, delete, insert, select
+
+from routing_core.records.outcomes import OUTCOME_COLUMNS, Outcomes
+from routing_core.store.database import lock_writers
+from routing_core.store.files import partition_dates
+from routing_core.store.parquet import read_outcomes
+from routing_core.store.tables import assignments, metadata, routing_runs
+
+_AT_ONCE = 50_000
+_READ = frozenset({"query_id", "model", "quality", "cost_usd", "logged_at"})
+_COLUMNS = tuple(column for column in OUTCOME_COLUMNS if column.name in _READ)
+_NEVER = np.iinfo(np.int64).max
+_NOT_YET = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assigned:
+    """The assignments of a run, without their text.
+
+    Attributes
+    ----------
+    query_id : pyarrow.Array of string, length n_assigned
+    models, tasks : tuple of str
+        Sorted names.
+    model, task : ndarray of int32, shape (n_assigned,)
+        Indices into them.
+    mean_quality, cost_usd, propensity : ndarray of float64, shape (n_assigned,)
+        As planned.
+    """
+
+    query_id: pa.Array
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    model: NDArray[np.int32]
+    task: NDArray[np.int32]
+    mean_quality: NDArray[np.float64]
+    cost_usd: NDArray[np.float64]
+    propensity: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.query_id)
+
+
+@dataclass(slots=True, eq=False)
+class Answers:
+    """What the assigned models are known to have answered; arrays of shape (n_assigned,).
+
+    Of several outcomes of a query's model the one logged last counts, of two logged at once the greater: the order
+    and the number of times they arrive do not matter.
+
+    Attributes
+    ----------
+    quality, cost_usd : ndarray of float64
+        NaN where there is no outcome yet.
+    logged_at : ndarray of int64
+        Microseconds since 1970 of the outcome that counts.
+    first_day : ndarray of int64
+        Days since 1970 of the first partition with an outcome.
+    corrected : ndarray of bool
+        Whether outcomes were logged that differ.
+    by_other : ndarray of bool
+        Whether another model than the assigned one has answered.
+    rejected : int
+        Rows that broke the contract.
+    through : date or None
+        Last day with a partition.
+    """
+
+    quality: NDArray[np.float64]
+    cost_usd: NDArray[np.float64]
+    logged_at: NDArray[np.int64]
+    first_day: NDArray[np.int64]
+    corrected: NDArray[np.bool_]
+    by_other: NDArray[np.bool_]
+    rejected: int = 0
+    through: date | None = None
+    _first: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+
+    @classmethod
+    def none_yet(cls, n: int) -> Answers:
+        """Of a plan of which no outcome has been looked at."""
+        return cls(
+            quality=np.full(n, np.nan),
+            cost_usd=np.full(n, np.nan),
+            logged_at=np.full(n, _NOT_YET),
+            first_day=np.full(n, _NEVER),
+            corrected=np.zeros(n, dtype=bool),
+            by_other=np.zeros(n, dtype=bool),
+            _first=np.full((n, 2), np.nan),
+        )
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which assignments have an outcome."""
+        return ~np.isnan(self.quality)
+
+    def take_in(
+        self, at: NDArray[np.int64], quality: NDArray[Any], cost: NDArray[Any], logged_at: NDArray[np.int64], day: int
+    ) -> None:
+        """Take in outcomes of the assigned models, any number of them for one query.
+
+        Parameters
+        ----------
+        at : ndarray of int64, shape (n_outcomes,)
+            Assignment of each.
+        quality, cost, logged_at : ndarray, shape (n_outcomes,)
+        day : int
+            Of their partition, days since 1970.
+        """
+        order = np.lexsort((cost, quality, logged_at))
+        at, logged_at = at[order], logged_at[order]
+        seen = np.stack([quality[order], cost[order]], axis=1).astype(np.float64)
+        new = np.isnan(self._first[at, 0])
+        self._first[at[new]] = seen[new]
+        self.corrected[at[(seen != self._first[at]).any(axis=1)]] = True
+        last = np.flatnonzero(~_comes_again(at))
+        at, logged_at, seen = at[last], logged_at[last], seen[last]
+        has = (self.logged_at[at], self.quality[at], self.cost_usd[at])
+        newer = (logged_at > has[0]) | (
+            (logged_at == has[0]) & ((seen[:, 0] > has[1]) | ((seen[:, 0] == has[1]) & (seen[:, 1] > has[2])))
+        )
+        self.logged_at[at[newer]] = logged_at[newer]
+        self.quality[at[newer]], self.cost_usd[at[newer]] = seen[newer].T
+        self.first_day[at] = np.minimum(self.first_day[at], day)
+
+
+def _comes_again(at: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Entries that come again later."""
+    _, last = np.unique(at[::-1], return_index=True)
+    again = np.ones(len(at), dtype=bool)
+    again[len(at) - 1 - last] = False
+    return again
+
+
+def executed_run(connection: Connection, dt: date) -> Row[Any] | None:
+    """The run of a date that was executed: the last one sealed, else the current one, or None."""
+    of_day = select(routing_runs).where(routing_runs.c.dt == dt)
+    sealed = of_day.where(routing_runs.c.sealed_at.is_not(None)).order_by(routing_runs.c.run_id.desc()).limit(1)
+    row = connection.execute(sealed).one_or_none()
+    return row or connection.execute(of_day.where(routing_runs.c.status == "current")).one_or_none()
+
+
+def executed_nights(connection: Connection, first: date, last: date) -> list[date]:
+    """Days from ``first`` to ``last`` that have a published run, oldest first."""
+    days = select(routing_runs.c.dt).where(routing_runs.c.dt.between(first, last), routing_runs.c.status == "current")
+    return sorted(connection.execute(days.distinct()).scalars().all())
+
+
+def read_assigned(connection: Connection, run_id: int) -> Assigned:
+    """The assignments of a run, fetched in portions."""
+    names = ("query_id", "model", "task", "mean_quality", "cost_usd", "propensity")
+    query = select(*(assignments.c[name] for name in names)).where(assignments.c.run_id == run_id)
+    rows = connection.execution_options(yield_per=_AT_ONCE).execute(query.order_by(assignments.c.query_id))
+    parts: dict[str, list[pa.Array]] = {name: [] for name in names}
+    for portion in rows.partitions():
+        for name, values in zip(names, zip(*portion, strict=True), strict=True):
+            parts[name].append(pa.array(values, _kind(name)))
+    columns = {name: pa.chunked_array(parts[name], _kind(name)) for name in names}
+    numbers = {name: columns[name].to_numpy() for name in names[3:]}
+    models, model = _coded(columns["model"])
+    tasks, task = _coded(columns["task"])
+    return Assigned(columns["query_id"].combine_chunks(), models, tasks, model, task, **numbers)
+
+
+def join_outcomes(assigned: Assigned, root: str | Path, first: date, through: date | None) -> Answers:
+    """Go through the outcomes logged from ``first`` to ``through`` (None: to the last there are), a day at a time.
+
+    Raises
+    ------
+    ContractError
+        If a file is unreadable or lacks a column.
+    """
+    answers = Answers.none_yet(len(assigned))
+    for day in partition_dates(root):
+        if day < first or (through is not None and day > through):
+            continue
+        outcomes, rejected = read_outcomes(root, [day], columns=_COLUMNS)
+        answers.rejected += len(rejected)
+        answers.through = day
+        _take_in_day(answers, assigned, outcomes, day)
+    return answers
+
+
+def has_outcomes_since(root: str | Path, day: date) -> bool:
+    """Whether anything was logged on ``day`` or later."""
+    return any(logged >= day for logged in partition_dates(root))
+
+
+def replace_settlement(connection: Connection, run_id: int, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Replace what is known of an executed run, in each of the tables named."""
+    for name in sorted(tables):
+        lock_writers(connection, name)
+    for name, rows in tables.items():
+        table = metadata.tables[name]
+        connection.execute(delete(table).where(table.c.run_id == run_id))
+        if rows:
+            connection.execute(insert(table), [{"run_id": run_id, **row} for row in rows])
+
+
+def _take_in_day(answers: Answers, assigned: Assigned, outcomes: Outcomes, day: date) -> None:
+    found = pc.index_in(pa.array(outcomes.query_id, pa.string()), assigned.query_id)
+    at = np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
+    code = {name: k for k, name in enumerate(assigned.models)}
+    model = np.fromiter((code.get(name, -1) for name in outcomes.model), dtype=np.int32, count=len(outcomes))
+    ours = at >= 0
+    right = ours.copy()
+    right[ours] = model[ours] == assigned.model[at[ours]]
+    answers.by_other[at[ours & ~right]] = True
+    answers.take_in(
+        at[right],
+        outcomes.quality[right],
+        outcomes.cost_usd[right],
+        outcomes.logged_at[right].astype(np.int64),
+        (day - date(1970, 1, 1)) // timedelta(days=1),
+    )
+
+
+def _kind(name: str) -> pa.DataType:
+    return pa.string() if name in ("query_id", "model", "task") else pa.float64()
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    names = sorted(pc.unique(column).to_pylist())
+    codes = pc.index_in(column, pa.array(names, pa.string()))
+    return tuple(names), np.asarray(codes.to_numpy(), dtype=np.int32)
