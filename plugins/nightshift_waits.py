@@ -1,6 +1,6 @@
 """The wait for a night's data: a task that holds no worker while it waits.
 
-The three DAGs are ordered by data, not by each other's runs. `WaitFor` looks once; if what it waits for is not there
+The DAGs are ordered by data, not by each other's runs. `WaitFor` looks once; if what it waits for is not there
 yet, a trigger goes on looking from the triggerer until it is, or until the limit has passed since the task's own start.
 """
 
