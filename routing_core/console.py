@@ -137,6 +137,8 @@ def _utilisation(rows: Iterable[Mapping[str, Any]]) -> Table:
         table.add_row(
             row["model"], instances, f"{row['assigned']:,}", capacity, used, f"{row['planned_spend_usd']:.4f}"
         )
+        if row["outcomes_until_eligible"] is not None:
+            table.add_row(f"  [dim]{row['outcomes_until_eligible']} outcomes until eligible[/]")
     return table
 
 

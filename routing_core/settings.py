@@ -77,6 +77,14 @@ class Settings(BaseSettings):
         le=0.5,
         description="Share of the queries that goes to a model drawn by chance, to learn from.",
     )
+    probe_quota: int = Field(
+        default=0,
+        ge=0,
+        description="Queries a night for each model with too few outcomes, to learn of it; 0 plans with the prior.",
+    )
+    probation_outcomes: int = Field(
+        default=60, ge=1, description="Outcomes, as recency weighs them, from which on a model is planned with."
+    )
     overspend_probability: float = Field(
         default=0.05, gt=0, lt=1, description="Accepted probability that the night costs more than its budget."
     )

@@ -37,11 +37,7 @@ class Lottery:
 
     def held(self, problem: Problem) -> Problem:
         """The problem with each drawn query held to its model (or deferral, which is never ruled out)."""
-        eligible = np.ones(problem.quality.shape, np.bool_) if problem.eligible is None else problem.eligible.copy()
-        rows = np.flatnonzero(self.drawn != DEFERRED)
-        eligible[rows] = False
-        eligible[rows, self.drawn[rows]] = True
-        return replace(problem, eligible=eligible)
+        return held(problem, self.drawn)
 
     def propensity(self, problem: Problem, solution: Solution) -> NDArray[np.float64]:
         """Probability with which each query got its decision: by lot, and by plan where the plan says the same.
@@ -73,6 +69,15 @@ class Lottery:
         return np.minimum(by_lot + np.where(model == planned, left, 0.0), 1.0)
 
 
+def held(problem: Problem, drawn: NDArray[np.int16]) -> Problem:
+    """The problem with queries held to models: ``drawn`` of shape (n_queries,), ``DEFERRED`` where all are open."""
+    eligible = np.ones(problem.quality.shape, np.bool_) if problem.eligible is None else problem.eligible.copy()
+    rows = np.flatnonzero(drawn != DEFERRED)
+    eligible[rows] = False
+    eligible[rows, drawn[rows]] = True
+    return replace(problem, eligible=eligible)
+
+
 def lottery(problem: Problem, plan: Solution, share: float, number: NDArray[np.float64]) -> Lottery:
     """Lay down chances, and draw.
 
@@ -93,7 +98,7 @@ def lottery(problem: Problem, plan: Solution, share: float, number: NDArray[np.f
     chance = _chances(problem, plan, share)
     edges = np.cumsum(chance, axis=1, dtype=np.float64)
     drawn = np.where(number < edges[:, -1], (number[:, None] >= edges).sum(axis=1), DEFERRED).astype(np.int16)
-    return Lottery(chance, _within_limits(problem, drawn, number))
+    return Lottery(chance, within_limits(problem, drawn, number))
 
 
 def _chances(problem: Problem, plan: Solution, share: float) -> NDArray[np.float32]:
@@ -121,8 +126,8 @@ def _at_most(limit: NDArray[Any] | float, expected: NDArray[Any]) -> NDArray[np.
     return np.minimum(factor, 1.0)
 
 
-def _within_limits(problem: Problem, drawn: NDArray[np.int16], number: NDArray[np.float64]) -> NDArray[np.int16]:
-    """Leave to the plan those drawn whom the limits cannot take: next to nobody, by the chances."""
+def within_limits(problem: Problem, drawn: NDArray[np.int16], number: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Leave to the plan those drawn whom the limits cannot take, in the order of their numbers."""
     order = np.flatnonzero(drawn != DEFERRED)
     order = order[np.argsort(number[order], kind="stable")]
     model = drawn[order]

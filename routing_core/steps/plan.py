@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from routing_core.predict.strangers import stranger_share
 from routing_core.records.allocation import Allocation
+from routing_core.records.assignments import DEFERRED
 from routing_core.records.catalog import Catalog
 from routing_core.route.admission import capacity_per_batch
 from routing_core.route.arrival import solve_arrival
-from routing_core.route.explore import lottery
+from routing_core.route.explore import held, lottery
 from routing_core.route.parameters import Parameters
+from routing_core.route.probe import Probes, admitted, aim
 from routing_core.route.problem import UNLIMITED, Problem
 from routing_core.route.solution import Solution
 from routing_core.route.solve import solve
@@ -87,6 +89,7 @@ def make(
     settings: Settings,
     margin_of: Callable[[int], float],
     number: NDArray[np.float64] | None = None,
+    probes: Probes | None = None,
 ) -> Plan:
     """Pose the night's problem, solve it, and have the solution checked by code that does not trust the solver.
 
@@ -102,6 +105,8 @@ def make(
         Number of queries that share a budget to the factor the budget is divided by before planning.
     number : ndarray of float64, shape (n_queries,), in [0, 1), optional
         What is drawn by, where the settings ask for exploration.
+    probes : Probes, optional
+        Models on probation, which ``night`` withholds.
 
     Raises
     ------
@@ -114,9 +119,16 @@ def make(
     teams = team_budgets(settings) / empty.team_margin
     problem = pose(night, empty.capacity, settings.budget_usd / empty.margin, teams, settings.batches)
     solution, propensity = decide(problem, night, settings), empty.propensity
-    verify(problem, solution).raise_if_broken()
+    posed = problem
+    if probes is not None:
+        drawn = aim(problem, solution, probes)
+        posed = held(problem, drawn)
+        solution = decide(posed, night, settings)
+        # As a retained night can tell it again: by the probes that were made.
+        problem = admitted(problem, np.where(solution.model == drawn, drawn, DEFERRED))
+    verify(posed, solution).raise_if_broken()
     if settings.exploration_share and number is not None:
-        solution, propensity = _explore(problem, solution, night, settings, number)
+        solution, propensity = _explore(posed, solution, night, settings, number)
     return replace(empty, problem=problem, solution=solution, propensity=propensity)
 
 
@@ -194,9 +206,9 @@ def _explore(
 ) -> tuple[Solution, NDArray[np.float64]]:
     """The night planned again around those who are drawn to explore, and the probability of each decision."""
     drawn = lottery(problem, planned, settings.exploration_share, number)
-    held = drawn.held(problem)
-    solution = decide(held, night, settings)
-    verify(held, solution).raise_if_broken()
+    posed = drawn.held(problem)
+    solution = decide(posed, night, settings)
+    verify(posed, solution).raise_if_broken()
     return solution, drawn.propensity(problem, solution)
 
 

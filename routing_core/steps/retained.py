@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from sqlalchemy import Row
 
 from routing_core.errors import NotFoundError
+from routing_core.records.assignments import DEFERRED
 from routing_core.route.problem import Problem
 from routing_core.settings import Settings
 from routing_core.steps.opening import as_opened
 from routing_core.steps.plan import familiar_or_careful, pose, team_budgets
+from routing_core.steps.probation import Until, withhold
 from routing_core.store import results, runs
 from routing_core.store.database import reading
 from routing_core.store.decisions import PARTS
@@ -110,6 +112,8 @@ def retained_night(run: Row[Any], settings: Settings) -> Retained:
     asked = as_opened(run, settings)
     night = gather(shards, len(models), sorted(asked.team_budgets_usd))
     night, _ = familiar_or_careful(night, asked.unfamiliar_limit)
+    decided = assemble(solution, night.places, PARTS)
+    until = tuple(row.outcomes_until_eligible for row in models)
     return Retained(
         run=run,
         settings=asked,
@@ -117,7 +121,16 @@ def retained_night(run: Row[Any], settings: Settings) -> Retained:
         instances=tuple(row.instances for row in models),
         capacity=tuple(row.capacity_per_batch for row in models),
         team_margin=np.array([row.cost_margin for row in teams]),
-        night=night,
+        night=_as_planned(night, decided["model"], until, asked),
         query_id=query_ids(shards, night.places),
-        decided=assemble(solution, night.places, PARTS),
+        decided=decided,
     )
+
+
+def _as_planned(night: Gathered, model: NDArray[np.int16], until: Until, settings: Settings) -> Gathered:
+    """The night without the models on probation, but for the queries that probed them."""
+    kept, probes = withhold(night, until, settings)
+    if probes is not None:
+        rows = np.flatnonzero(model != DEFERRED)
+        kept.eligible[rows, model[rows]] = True
+    return kept

@@ -278,6 +278,7 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
         If the run has not listed its input.
     """
     from routing_core.steps import figures, plan, rest  # noqa: PLC0415 — slow to import, as all that solves
+    from routing_core.steps.probation import outcomes_until_eligible, withhold  # noqa: PLC0415
     from routing_core.store import predictors  # noqa: PLC0415
 
     clock = _Clock()
@@ -297,6 +298,8 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
         estimated = [directory / name for name in shards]
         night = gather(estimated, len(catalog), teams, scratch=directory)
     night, familiarity = plan.familiar_or_careful(night, asked.unfamiliar_limit)
+    until = outcomes_until_eligible(predictor, catalog.names, asked)
+    night, probes = withhold(night, until, asked)
     margin_of = partial(predictor.cost_margin.factor, probability=asked.overspend_probability)
     prices = catalog.prices_on(run.execution_date)
     if run.sent_through_batch is None:
@@ -306,7 +309,7 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
                 from routing_core.store.chance import uniforms  # noqa: PLC0415 — pandas
 
                 number = uniforms(query_ids(estimated, night.places), asked.seed, "explore")
-            made = plan.make(night, catalog, fleet, asked, margin_of, number)
+            made = plan.make(night, catalog, fleet, asked, margin_of, number, probes)
         with clock.stage("explain"):
             explained = figures.explain(made, night, catalog, fleet, asked, prices)
     else:
@@ -315,6 +318,8 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
             loss = rest.Loss(frozenset(run.options["withdraw"]), run.options["lose"])
             through = run.sent_through_batch
             explained = rest.decide(night, stays, through, loss, catalog, fleet, asked, margin_of, prices)
+    for row in explained.tables["run_models"]:
+        row["outcomes_until_eligible"] = until[row["position"]]
     with clock.stage("scatter"):
         scatter(directory / _solution(attempt), night.places, explained.decided)
     robust = predictor.robust_of(asked.robust_level, careful=familiarity["conservative"])

@@ -228,6 +228,12 @@ run_models = Table(
     _column("output_usd", Double, "Price on the execution date, USD per million output tokens."),
     _column("assigned", BigInteger, "Queries given to it."),
     _column("planned_spend_usd", Double, "Predicted cost of those, USD."),
+    _column(
+        "outcomes_until_eligible",
+        BigInteger,
+        "Outcomes it lacks to be planned with; it only gets probes. Null where it lacks none.",
+        null=True,
+    ),
     comment="One row per model of a run: what it could take, and what it was given.",
 )
 

@@ -149,3 +149,23 @@ def test_a_night_without_a_query_still_ends_in_a_current_run(run_dag: Callable[.
     assert str(run.state) == "success"
     status = read.status(TONIGHT, judged)
     assert (status["assigned"], status["deferred"], status["rejected"]) == (0, 0, 0)
+
+
+def test_a_night_is_settled_once_its_outcomes_are_logged_and_not_before(judged: Settings, run_dag: Callable[..., Any]):
+    from routing_core.store.catalog import read_catalog
+    from routing_core.workload.synthetic import log_outcomes
+    from routing_core.workload.truth import World
+
+    route.route(TONIGHT, judged, run_key="by hand")
+    assert str(run_dag("settle_outcomes", ASK).state) == "success"
+    with reading(judged) as connection:
+        assert connection.execute(text("SELECT * FROM settled")).all() == []
+        plan = connection.execute(text("SELECT query_id, model FROM assignments ORDER BY query_id")).all()
+    world = World(judged.seed, read_catalog(judged.catalog_file))
+    ids, models = zip(*plan, strict=True)
+    log_outcomes(judged.home, world, logged_on=date(2026, 11, 23), query_ids=ids, models=models)
+    assert str(run_dag("settle_outcomes", {"dt": "2026-11-23"}).state) == "success"
+    with reading(judged) as connection:
+        settled = connection.execute(text("SELECT dt, settled, missing FROM settled")).one()
+    assert (str(settled.dt), settled.settled, settled.missing) == ("2026-11-22", len(plan), 0)
+    assert announced("nightshift://settlements")[-1]["nights"][0]["settled"] == len(plan)

@@ -16,6 +16,12 @@ _RECEIPTS = {
 }
 
 
+_MODELS = {
+    "outcomes_until_eligible": (
+        sa.BigInteger,
+        "Outcomes it lacks to be planned with; it only gets probes. Null where it lacks none.",
+    ),
+}
 _OUTTURN = {
     "late": (sa.BigInteger, "Settled on a later day than the plan was executed."),
     "by_other": (sa.BigInteger, "Not settled, but answered by another model."),
@@ -75,7 +81,7 @@ def _run_id():
 
 
 def upgrade() -> None:
-    for table, added in (("receipts", _RECEIPTS), ("settlements", _OUTTURN)):
+    for table, added in (("receipts", _RECEIPTS), ("run_models", _MODELS), ("settlements", _OUTTURN)):
         for column in _columns(added, added):
             op.add_column(table, column)
     op.create_table(
@@ -99,6 +105,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("calibration_bins")
     op.drop_table("night_settlements")
-    for table, added in (("settlements", _OUTTURN), ("receipts", _RECEIPTS)):
+    for table, added in (("settlements", _OUTTURN), ("run_models", _MODELS), ("receipts", _RECEIPTS)):
         for name in reversed(added):
             op.drop_column(table, name)
