@@ -150,6 +150,8 @@ def exact(
     block: Block, prices: NDArray[np.float64], choice: NDArray[np.int16], width: float, search: Search
 ) -> CoreAnswer:
     """Decide a block among the options that lose at most ``width`` of reduced value, and those taken now."""
+    if not len(choice):
+        return CoreAnswer(choice, 0.0, 0.0)
     worth = block.reduced(prices[None])[0]
     allowed = worth >= worth.max(axis=0) - width
     allowed[choice, np.arange(len(choice))] = True
