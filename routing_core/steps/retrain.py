@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Row
 
-from routing_core.errors import ContractError, MissingAllocationError
+from routing_core.errors import ContractError
 from routing_core.predict import RECIPES, Predictor, Recipe, fit
 from routing_core.predict.judge import Verdict, judge
 from routing_core.predict.planning import Limits
-from routing_core.records.catalog import Catalog, Serving
+from routing_core.records.catalog import Catalog, Model
 from routing_core.records.outcomes import Outcomes
 from routing_core.route.admission import capacity_per_batch
 from routing_core.route.problem import UNLIMITED
 from routing_core.settings import Settings
-from routing_core.store import allocations, predictors, versions
+from routing_core.store import predictors, versions
 from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading, writing
 from routing_core.store.parquet import read_outcomes
@@ -46,7 +46,7 @@ def retrain(dt: date, settings: Settings, *, run_key: str, dry_run: bool = False
     catalog = read_catalog(settings.catalog_file)
     models = catalog.names
     recipe = RECIPES[settings.recipe]
-    limits = _limits(dt, settings, catalog, outcomes)
+    limits = _limits(settings, catalog, outcomes)
     predictor = fit(outcomes, models, recipe, seed=settings.seed, embedding=outcomes.embedding, limits=limits)
     verdict = judge(
         outcomes,
@@ -79,24 +79,26 @@ def _outcomes(dt: date, settings: Settings) -> tuple[Outcomes, int]:
     return outcomes, len(rejected)
 
 
-def _limits(dt: date, settings: Settings, catalog: Catalog, outcomes: Outcomes) -> Limits:
-    """Budget and capacities of the night of ``dt``, as long as a day of the log; no GPU limit before any allocation."""
-    with reading(settings) as connection:
-        try:
-            row = allocations.choose_allocation(connection, dt, "as_of", accept_last=True)
-            instances = allocations.instances_of(connection, row).instances
-        except MissingAllocationError:
-            instances = None
+def _limits(settings: Settings, catalog: Catalog, outcomes: Outcomes) -> Limits:
+    """Budget and capacities of a night as long as a day of the log.
+
+    A self-hosted model has what it could at most be given, all GPUs of its type: the fleet of the day is decided from
+    this very verdict, and a re-run must not depend on whether it has been.
+    """
     per_batch = [
-        None
-        if instances is None and model.serving is Serving.SELF_HOSTED
-        else capacity_per_batch(model, (instances or {}).get(model.name, 0), settings.batch_minutes)
-        for model in catalog
+        capacity_per_batch(model, _most_instances(model, settings), settings.batch_minutes) for model in catalog
     ]
     capacity = np.array([UNLIMITED if slots is None else slots * settings.batches for slots in per_batch], np.int64)
     days = len(np.unique(outcomes.logged_at.astype("datetime64[D]")))
     queries = len(np.unique(outcomes.query_id.astype(str)))
     return Limits(settings.budget_usd, capacity, max(queries // max(days, 1), 1))
+
+
+def _most_instances(model: Model, settings: Settings) -> int:
+    if not model.gpus_per_instance:
+        return 0
+    fit = settings.gpu_budget.get(model.gpu_type, 0) // model.gpus_per_instance
+    return fit if model.stock is None else min(fit, model.stock)
 
 
 def _values(

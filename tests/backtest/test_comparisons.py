@@ -180,7 +180,7 @@ def test_an_opponent_that_realised_nothing_makes_no_percentage() -> None:
 
 
 def test_partial_logs_are_valued_doubly_robustly_and_said_to_be(tmp_path: Path) -> None:
-    root = write_long(tmp_path / "outcomes", 900, days=3, logged="one")
+    root = write_long(tmp_path / "outcomes", 2100, days=3, logged="one")
     found = run_backtest(root, Options(seeds=(0,), nights=1, budgets=(4e-4,), recipe=QUICK, jobs=1))
     assert any("doubly robust" in note for note in found.notes)
 

@@ -46,7 +46,7 @@ def test_a_run_by_hand_without_dt_fails_at_once_and_does_no_work(
     run = run_dag("retrain_predictors", day=day)
     assert str(run.state) == "failed"
     tasks = {task.task_id: str(task.state) for task in run.get_task_instances()}
-    assert tasks == {"night": "failed", "retrain": "upstream_failed"}
+    assert tasks == {"night": "failed", "day_before": "upstream_failed", "retrain": "upstream_failed"}
     assert [task.try_number for task in run.get_task_instances() if task.task_id == "night"] == [1]
     assert "airflow dags trigger retrain_predictors --conf" in "".join(capfd.readouterr())
     assert seen == []

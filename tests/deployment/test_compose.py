@@ -162,7 +162,7 @@ def test_the_image_is_built_from_the_lock_with_all_that_compose_needs():
     dockerfile = (compose.REPOSITORY / "Dockerfile").read_text()
     assert "--require-hashes --requirement requirements/runtime.txt" in dockerfile
     lock = (compose.REPOSITORY / "requirements" / "runtime.txt").read_text()
-    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
+    pinned = dict(re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+)", lock, re.MULTILINE))
     assert pinned["apache-airflow"].startswith("3.3.")
     assert pinned["celery"].startswith("5.6."), "5.7 breaks the provider"
     needed = {"redis", "asyncpg", "psycopg2-binary", "apache-airflow-providers-celery", "apache-airflow-providers-fab"}
