@@ -6,6 +6,8 @@ import math
 import os
 from dataclasses import dataclass
 
+_CORES = os.cpu_count() or 1
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
@@ -50,4 +52,4 @@ class Parameters:
     @property
     def workers(self) -> int:
         """Threads that share a pass."""
-        return self.threads or os.cpu_count() or 1
+        return self.threads or _CORES
