@@ -28,6 +28,9 @@ class Remainder:
         The best option of the settled rows; -1 is deferral.
     low, high : ndarray of float64, shape (n_limits,)
         The box of prices.
+    sure : float, quality units
+        Least reduced value that a settled row loses by any other option, wherever in the box the prices are. A decision
+        that gains no less may move one.
     """
 
     rows: Rows
@@ -35,6 +38,7 @@ class Remainder:
     choice: NDArray[np.int16]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    sure: float = np.inf
 
     @classmethod
     def everything(cls, rows: Rows) -> Remainder:
@@ -115,7 +119,7 @@ def narrow(wide: Remainder, prices: NDArray[np.float64], radius: NDArray[np.floa
         return used, value, size
 
     parts = rows.over_stretches(work)
-    index = np.flatnonzero(doubt <= 0)
+    index = np.flatnonzero(~(doubt > 0))  # where prices may go anywhere, doubt is no number
     if len(index) < least:
         index = nearest(doubt, least)
     used = np.sum([part[0] for part in parts], axis=0)
@@ -133,6 +137,7 @@ def narrow(wide: Remainder, prices: NDArray[np.float64], radius: NDArray[np.floa
         wide.expanded(choice),
         np.maximum(wide.low, prices - radius),
         np.minimum(wide.high, prices + radius),
+        min(wide.sure, float(np.delete(doubt, index).min())),
     )
 
 

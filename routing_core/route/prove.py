@@ -76,7 +76,8 @@ def prove(
     incumbent: Incumbent,
     parameters: Parameters,
     deadline: float,
-) -> None:
+    sure: float = np.inf,
+) -> float:
     """Solve cores exactly, each larger than the last, until the gap is proven.
 
     A row is in the core if another option costs it, in reduced value, no more than a threshold. Once the threshold
@@ -90,29 +91,59 @@ def prove(
         Improved in place.
     deadline : float
         ``time.perf_counter`` at which the safety net ends the search.
+    sure : float, quality units
+        What a row that is not among these loses at the least by another option; only a smaller gap proves by a core.
+
+    Returns
+    -------
+    float
+        Deterministic time that is left.
     """
-    penalties = rows.penalties
     effort, size = parameters.core_effort, FIRST_CORE
-    while effort > 0 and time.perf_counter() < deadline:
-        if proven_gap(incumbent.objective, incumbent.bound, penalties) <= parameters.gap:
-            return
+    while effort > 0 and time.perf_counter() < deadline and not is_proven(rows, incumbent, parameters):
         width = gap_width(certificate.bound, incumbent.objective)
-        complete = int(np.count_nonzero(certificate.margin <= width))
-        whole = complete <= min(parameters.core_queries, size * GROWTH)
+        near = np.flatnonzero(certificate.margin <= width)
+        whole = len(near) <= min(parameters.core_queries, size * GROWTH) and width < sure
         if not whole:
-            width = float(certificate.margin[nearest(certificate.margin, size)].max())
-        search = Search(
-            0.5 * parameters.gap * (incumbent.bound + penalties), effort if whole else SHARE * effort, deadline
-        )
-        effort -= _solve_one(rows, prices, certificate, incumbent, width, whole, search)
+            near = nearest(certificate.margin, size)
+            width = float(certificate.margin[near].max())
+        search = Search(_tolerance(rows, incumbent, parameters), effort if whole else SHARE * effort, deadline)
+        effort -= _solve_one(rows, prices, certificate, incumbent, near, width, whole, search)
         if whole or size >= min(parameters.core_queries, len(rows)):
-            return
+            break
         size = min(size * GROWTH, parameters.core_queries)
+    return effort
+
+
+def prove_at_once(
+    rows: Rows,
+    prices: NDArray[np.float64],
+    certificate: Certificate,
+    incumbent: Incumbent,
+    parameters: Parameters,
+    effort: float,
+    deadline: float,
+) -> None:
+    """Solve the one core that holds every better decision, if it is small enough; arguments as of :func:`prove`."""
+    width = gap_width(certificate.bound, incumbent.objective)
+    near = np.flatnonzero(certificate.margin <= width)
+    if effort > 0 and time.perf_counter() < deadline and len(near) <= parameters.core_queries:
+        search = Search(_tolerance(rows, incumbent, parameters), effort, deadline)
+        _solve_one(rows, prices, certificate, incumbent, near, width, True, search)
+
+
+def is_proven(rows: Rows, incumbent: Incumbent, parameters: Parameters) -> bool:
+    """Whether the gap asked for is reached."""
+    return proven_gap(incumbent.objective, incumbent.bound, rows.penalties) <= parameters.gap
+
+
+def _tolerance(rows: Rows, incumbent: Incumbent, parameters: Parameters) -> float:
+    return 0.5 * parameters.gap * (incumbent.bound + rows.penalties)
 
 
 def gap_width(bound: float, objective: float) -> float:
-    """The gap in quality units, a little widened: no better decision takes an option that loses more."""
-    return (bound - objective) * (1 + 1e-9) + 1e-6
+    """The gap in quality units, widened by more than float32 margins are off: no better decision loses more."""
+    return (bound - objective) * (1 + 1e-6) + 1e-6
 
 
 def _solve_one(
@@ -120,12 +151,12 @@ def _solve_one(
     prices: NDArray[np.float64],
     certificate: Certificate,
     incumbent: Incumbent,
+    picked: NDArray[np.intp],
     width: float,
     whole: bool,
     search: Search,
 ) -> float:
     """Solve one core; returns the deterministic time it took."""
-    picked = np.flatnonzero(certificate.margin <= width)
     if whole:  # a row outside the core takes its best option in every better decision
         base = certificate.choice.copy()
         base[picked] = incumbent.model[picked]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,14 +57,23 @@ class _Search:
     parameters: Parameters
     nominal: Nominal
     best: Solution | None = None
-    solves: int = 0
+    bounds: dict[float, float] = field(default_factory=dict)
     passes: int = 0
+    late: bool = False
+
+    @property
+    def solves(self) -> int:
+        """Ordinary solves so far, one for each θ."""
+        return len(self.bounds)
 
     def at(self, theta: float) -> float:
         """Bound of the nominal problem at θ; keeps its decision if it is the best."""
+        if theta in self.bounds:
+            return self.bounds[theta]
         found = self.nominal(self.problem, self.parameters, theta)
-        self.solves += 1
+        self.bounds[theta] = found.bound
         self.passes += found.passes
+        self.late |= found.status is Status.TIME_LIMITED
         objective = robust_objective(self.problem, found.model)
         if self.best is None or objective > self.best.objective:
             self.best = replace(found, objective=objective)
@@ -127,6 +136,6 @@ def _concluded(search: _Search, bound: float, penalties: float) -> Solution:
     assert best is not None
     bound = max(bound, best.objective + 1e-14 * (abs(best.objective) + penalties))
     gap = proven_gap(best.objective, bound, penalties)
-    unproven = Status.TIME_LIMITED if best.status is Status.TIME_LIMITED else Status.LIMITED
+    unproven = Status.TIME_LIMITED if search.late else Status.LIMITED
     status = Status.PROVEN if gap <= search.parameters.gap else unproven
     return replace(best, bound=bound, gap=gap, status=status, passes=search.passes)

@@ -19,7 +19,7 @@ from routing_core.route.night import night_prices
 from routing_core.route.parameters import Parameters
 from routing_core.route.passes import certify
 from routing_core.route.problem import Problem
-from routing_core.route.prove import Incumbent, prove
+from routing_core.route.prove import Incumbent, is_proven, prove, prove_at_once
 from routing_core.route.robust import solve_robust
 from routing_core.route.rows import Rows
 from routing_core.route.serial import serial_blas
@@ -111,8 +111,15 @@ def _solve_rows(
         incumbent = Incumbent(model, objective, certificate.bound, touched)
     if not crowded_deadlines(rows.problem, rest.expanded(model)) - nested:
         with clock.phase("core"):
-            prove(rest.rows, night.prices, certificate, incumbent, parameters, clock.deadline)
-    incumbent.model = rest.expanded(incumbent.model)
+            left = prove(rest.rows, night.prices, certificate, incumbent, parameters, clock.deadline, rest.sure)
+            incumbent.model = rest.expanded(incumbent.model)
+            if len(rest.rows) < len(rows) and not is_proven(rows, incumbent, parameters):
+                # The gap is as wide as a settled row is sure, so a better decision may move that row too.
+                certificate = certify(rows, night.prices)
+                incumbent.objective = rows.objective(incumbent.model)
+                prove_at_once(rows, night.prices, certificate, incumbent, parameters, left, clock.deadline)
+    else:
+        incumbent.model = rest.expanded(incumbent.model)
     return incumbent, night.prices, night.passes + 1
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from routing_core.route.problem import Problem
+from routing_core.route.problem import UNLIMITED, Problem
 from routing_core.route.solve import Parameters, Solution, Status, solve
 from routing_core.route.verify import verify
 
@@ -107,3 +107,29 @@ def test_an_unset_status_promises_nothing(kit: Any) -> None:
         name: getattr(made, name) for name in ("model", "batch", "objective", "bound", "gap", "prices", "spend", "load")
     }
     assert Solution(**fields).status is Status.UNDETERMINED
+
+
+def test_a_night_of_whales_is_not_called_proven_when_a_settled_row_would_pay() -> None:
+    """A budget one USD short of one more dear answer: to afford it, many sure cheap answers must change together."""
+    rng = np.random.default_rng(0)
+    small, dear = 34_000, np.concatenate([rng.uniform(0.0, 0.8, 800), rng.uniform(0.81, 1.0, 8_000)])
+    whales, n = len(dear), small + len(dear)
+    quality, cost, eligible = np.zeros((n, 2), np.float32), np.zeros((n, 2), np.float32), np.ones((n, 2), np.bool_)
+    quality[:whales, 0], cost[:whales, 0], eligible[:whales, 1] = dear, 1000.0, False
+    quality[whales:, 0], cost[whales:, 0] = 0.6, 1.0
+    quality[whales:, 1] = 0.4 + rng.uniform(0, 1e-3, small)
+    afforded = int((dear > 0.4).sum())
+    problem = Problem(
+        quality, cost, np.zeros(n), afforded * 1000.0 + small - 1, np.full(2, UNLIMITED), eligible=eligible
+    )
+    solution = solve(problem, Parameters(core_effort=0.5))
+    whale = np.sort(quality[:whales, 0])[::-1].astype(np.float64)
+    paid, free = quality[whales:, 0].astype(np.float64), quality[whales:, 1].astype(np.float64)
+    cheap = np.concatenate([[free.sum()], free.sum() + np.cumsum(np.sort(paid - free)[::-1])])
+    by_hand = max(
+        whale[:k].sum() + cheap[min(small, int(problem.budget - 1000 * k))]
+        for k in range(afforded - 3, afforded + 4)
+        if problem.budget >= 1000 * k
+    )
+    assert solution.objective <= by_hand * (1 + 1e-9)
+    assert by_hand <= solution.bound * (1 + 1e-12)
