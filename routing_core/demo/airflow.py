@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +171,7 @@ def local_airflow(
     *,
     extra: Mapping[str, str] | None = None,
     components: Mapping[str, Sequence[str]] = COMPONENTS,
+    ready: Callable[[LocalAirflow], bool] = LocalAirflow.healthy,
     patience: float = 180.0,
 ) -> Iterator[LocalAirflow]:
     """An Airflow made new under ``nightshift_home``, ended with everything it started when the block is left.
@@ -183,6 +184,8 @@ def local_airflow(
         Environment variables put over the others.
     components : mapping of str to sequence of str
         The parts to start: :data:`COMPONENTS`, and workers where the executor needs some.
+    ready : callable
+        Whether what was started is up.
     patience : float
         How long it may take to come up, s.
 
@@ -205,7 +208,7 @@ def local_airflow(
         try:
             for name, arguments in components.items():
                 airflow.components[name] = _start(airflow, name, arguments)
-            _wait_until_healthy(airflow, patience)
+            _wait_until(ready, airflow, patience)
             yield airflow
         finally:
             end(list(airflow.components.values()))
@@ -241,12 +244,12 @@ def _start(airflow: LocalAirflow, name: str, arguments: Sequence[str]) -> subpro
         )
 
 
-def _wait_until_healthy(airflow: LocalAirflow, patience: float) -> None:
+def _wait_until(ready: Callable[[LocalAirflow], bool], airflow: LocalAirflow, patience: float) -> None:
     deadline = time.monotonic() + patience
-    while not airflow.healthy():
+    while not ready(airflow):
         ended = [name for name, process in airflow.components.items() if process.poll() is not None]
         if ended or time.monotonic() > deadline:
-            name = ended[0] if ended else "scheduler"
+            name = ended[0] if ended else next(iter(airflow.components))
             log = airflow.home / f"{name}.log"
             raise AirflowError(f"Airflow did not come up; the end of {log}:\n{_tail(log.read_text(errors='replace'))}")
         time.sleep(0.5)

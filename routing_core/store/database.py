@@ -61,6 +61,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     reading = connection.get_execution_options().get("nightshift_reading", False)
+    connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if reading else 'OFF'}")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
@@ -149,6 +150,9 @@ def check_schema(settings: Settings) -> None:
     """
     from alembic.migration import MigrationContext  # noqa: PLC0415
 
+    file = make_url(settings.database_url).database if settings.database_url.startswith("sqlite") else None
+    if file and file != ":memory:" and not Path(file).exists():
+        raise SchemaError("there is no results database yet", remedy="routing init-db")
     with reading(settings) as connection:
         seen = MigrationContext.configure(connection).get_current_revision()
     if seen != schema_head():

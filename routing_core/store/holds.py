@@ -28,11 +28,11 @@ def hold(connection: Connection, dt: date, reason: str) -> Row[Any]:
             "it is too late to hold it",
             remedy=f"routing replan --dt {dt} --after-batch N plans what has not been sent anew",
         )
-    held = _open(connection, dt)
+    held = open_hold(connection, dt)
     if held is None:
         hold_id = next_id(connection, "holds", "hold_id")
         connection.execute(insert(holds).values(hold_id=hold_id, dt=dt, reason=reason, held_at=now()))
-        held = _open(connection, dt)
+        held = open_hold(connection, dt)
     assert held is not None
     return held
 
@@ -46,12 +46,12 @@ def release(connection: Connection, dt: date) -> Row[Any]:
         If it is not held.
     """
     lock_runs_of(connection, dt)
-    held = _open(connection, dt)
+    held = open_hold(connection, dt)
     if held is None:
         raise NotFoundError(f"the night of {dt} is not held")
     connection.execute(update(holds).where(holds.c.hold_id == held.hold_id).values(released_at=now()))
     return connection.execute(select(holds).where(holds.c.hold_id == held.hold_id)).one()
 
 
-def _open(connection: Connection, dt: date) -> Row[Any] | None:
+def open_hold(connection: Connection, dt: date) -> Row[Any] | None:
     return connection.execute(select(holds).where(holds.c.dt == dt, holds.c.released_at.is_(None))).one_or_none()

@@ -6,16 +6,20 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, text, union_all
+from sqlalchemy import Connection, Integer, Row, bindparam, delete, func, insert, select, text, union_all
 
 from routing_core.store import tables
 from routing_core.store.tables import (
+    allocations,
     assignments,
+    batches,
     deferred_queries,
+    predictor_versions,
     rejected_queries,
     routing_runs,
     run_models,
     run_teams,
+    settlements,
 )
 
 Rows = Sequence[Mapping[str, Any]]
@@ -66,10 +70,91 @@ def night(connection: Connection, dt: date) -> Row[Any] | None:
     return connection.execute(query).one_or_none()
 
 
-def view_rows(connection: Connection, view: str, dt: date, order: str) -> list[dict[str, Any]]:
-    """Rows of one of our own views for a date."""
-    query = text(f"SELECT * FROM {view} WHERE dt = :dt ORDER BY {order}")  # noqa: S608 — fixed names
+def view_rows(connection: Connection, view: str, dt: date, order: str, day: str = "dt") -> list[dict[str, Any]]:
+    """Rows of one of our own views for a date, which its column ``day`` holds."""
+    query = text(f"SELECT * FROM {view} WHERE {day} = :dt ORDER BY {order}")  # noqa: S608 — fixed names
     return [dict(row) for row in connection.execute(query.bindparams(dt=dt)).mappings()]
+
+
+def view_between(connection: Connection, view: str, first: date, last: date, order: str) -> list[dict[str, Any]]:
+    """Rows of one of our own views for a range of dates, both ends included."""
+    query = text(f"SELECT * FROM {view} WHERE dt BETWEEN :first AND :last ORDER BY {order}")  # noqa: S608 — fixed names
+    return [dict(row) for row in connection.execute(query, {"first": first, "last": last}).mappings()]
+
+
+def newest(connection: Connection, view: str, upto: date, count: int) -> list[dict[str, Any]]:
+    """The last rows of one of our own views up to a date, in the order of dates."""
+    query = text(f"SELECT * FROM {view} WHERE dt <= :upto ORDER BY dt DESC LIMIT :count")  # noqa: S608 — fixed names
+    return [dict(row) for row in connection.execute(query, {"upto": upto, "count": count}).mappings()][::-1]
+
+
+def overspends(connection: Connection) -> list[dict[str, Any]]:
+    """Rows of the view ``overspends``."""
+    return [dict(row) for row in connection.execute(text("SELECT * FROM overspends ORDER BY accepted")).mappings()]
+
+
+def extent(connection: Connection) -> tuple[date | None, date | None, int]:
+    """First and last night with a current run, and how many there are."""
+    days = routing_runs.c.dt
+    row = connection.execute(
+        select(func.min(days), func.max(days), func.count()).where(routing_runs.c.status == "current")
+    ).one()
+    return row[0], row[1], int(row[2])
+
+
+def causes_between(connection: Connection, first: date, last: date) -> list[dict[str, Any]]:
+    """Deferred queries of the current runs of a range of dates, by cause."""
+    rows = (
+        select(deferred_queries.c.cause, func.count().label("queries"))
+        .join(routing_runs, routing_runs.c.run_id == deferred_queries.c.run_id)
+        .where(routing_runs.c.status == "current", routing_runs.c.dt.between(first, last))
+        .group_by(deferred_queries.c.cause)
+        .order_by(func.count().desc(), deferred_queries.c.cause)
+    )
+    return [dict(row) for row in connection.execute(rows).mappings()]
+
+
+def through_batches(connection: Connection, run_id: int, size: int) -> list[dict[str, Any]]:
+    """Queries and predicted cost of a run by model and by ``size`` batches taken together."""
+    taken = bindparam("size", size, type_=Integer)
+    first = ((batches.c.batch_no - 1) // taken * taken + 1).label("first_batch")
+    rows = (
+        select(
+            first,
+            batches.c.model,
+            func.sum(batches.c.assigned).label("assigned"),
+            func.sum(batches.c.planned_spend_usd).label("planned_spend_usd"),
+        )
+        .where(batches.c.run_id == run_id)
+        .group_by(text("first_batch"), batches.c.model)
+        .order_by(text("first_batch"), batches.c.model)
+    )
+    # One of the two drivers returns a sum of integers as Decimal.
+    return [
+        {**row, "first_batch": int(row["first_batch"]), "assigned": int(row["assigned"])}
+        for row in connection.execute(rows).mappings()
+    ]
+
+
+def settled_models(connection: Connection, run_id: int) -> list[dict[str, Any]]:
+    """What came of a run's assignments by model, all tasks together; empty before it is settled."""
+    names = ("model", "assigned", "settled", "predicted_quality", "realised_quality", "optimism", "optimism_stderr")
+    of_run = (settlements.c.run_id == run_id) & (settlements.c.task == "*") & (settlements.c.model != "*")
+    rows = select(*(settlements.c[name] for name in names)).where(of_run).order_by(settlements.c.model)
+    return [dict(row) for row in connection.execute(rows).mappings()]
+
+
+def night_of_key(connection: Connection, run_key: str) -> date | None:
+    """The night that whatever has this key planned, judged a predictor for, or allocated; None if it left nothing."""
+    for day, table in (
+        (routing_runs.c.dt, routing_runs),
+        (predictor_versions.c.dt, predictor_versions),
+        (allocations.c.for_date, allocations),
+    ):
+        found = connection.execute(select(func.max(day)).where(table.c.run_key == run_key)).scalar_one()
+        if found is not None:
+            return date.fromisoformat(str(found))
+    return None
 
 
 def decision_of(connection: Connection, query_id: str, dt: date | None) -> tuple[str, Row[Any]] | None:

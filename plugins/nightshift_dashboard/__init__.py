@@ -1,0 +1,1 @@
+"""The page that shows a night: a read-only application within Airflow's API server."""
