@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 from rich.console import Console
@@ -40,6 +42,9 @@ def show_night(
     night = report["night"]
     console.print(Panel(_headline(night), title=f"Night of {night['dt']}, run {night['run_id']}", expand=False))
     console.print(_utilisation(report["utilisation"]))
+    for title, rows, columns in _more_tables(report):
+        if rows:
+            console.print(_plain_table(title, rows, columns))
     console.print(_comparisons(report["comparisons"]))
     for row in report["prices"]:
         if row["binding"]:
@@ -50,12 +55,27 @@ def show_night(
     ):
         if rows:
             console.print(_counts(title, rows, label))
-    for name in ("verdict", "fleet"):
+    for name in ("overspend", "verdict", "fleet", "held"):
         if report[name]:
             console.print(f"[dim]{name}:[/] {report[name]}")
+    console.print(f"[dim]settlement:[/] {_settlement(report['settled'])}")
     console.print(f"[dim]results database:[/] {_shown_database(settings)}")
     if queries:
         _show_queries(console, night["dt"], settings)
+
+
+def night_as_html(report: Mapping[str, Any], settings: Settings) -> str:
+    """What :func:`show_night` prints, as one HTML document that needs nothing beside it."""
+    console = Console(record=True, width=120, file=StringIO())
+    show_night(report, settings, to=console)
+    return console.export_html(inline_styles=True)
+
+
+def rows(found: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of an answer as a table, or that there are none."""
+    if not found:
+        return "no rows"
+    return _text(_plain_table("", found, list(found[0])))
 
 
 def what_if(found: Mapping[str, Any]) -> str:
@@ -140,6 +160,39 @@ def _utilisation(rows: Iterable[Mapping[str, Any]]) -> Table:
         if row["outcomes_until_eligible"] is not None:
             table.add_row(f"  [dim]{row['outcomes_until_eligible']} outcomes until eligible[/]")
     return table
+
+
+def _more_tables(report: Mapping[str, Any]) -> list[tuple[str, Sequence[Mapping[str, Any]], list[str]]]:
+    return [
+        ("Teams", report["teams"], ["team", "assigned", "planned_spend_usd", "budget_usd"]),
+        ("Instances", report["fleet_rows"], ["model", "previous_instances", "instances", "gpus", "utilisation"]),
+        ("Quality by model", report["quality"], ["model", "settled", "predicted_quality", "realised_quality"]),
+        ("Champions", report["champions"][-3:], ["dt", "decision", "champion_quality", "challenger_quality"]),
+    ]
+
+
+def _plain_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
+    table = _table(title, *(column.replace("_", " ") for column in columns))
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in columns))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return f"{value:.6g}" if isinstance(value, float | Decimal) else str(value)
+
+
+def _settlement(settled: Mapping[str, Any] | None) -> str:
+    if settled is None:
+        return "not yet"
+    came = f"{settled['settled']:,} of {settled['assigned']:,} answers, ${settled['actual_spend_usd']:,.4f} spent"
+    if settled["realised_quality"] is None:
+        return came
+    return f"{came}, quality {settled['realised_quality']:.4f} against {settled['predicted_quality']:.4f} predicted"
 
 
 def _comparisons(rows: Iterable[Mapping[str, Any]]) -> Table:

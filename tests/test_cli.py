@@ -27,7 +27,7 @@ COMMANDS = [
     "backtest",
 ]
 COMMANDS += ["export", "hold", "rollback", "replan", "diff"]
-COMMANDS += ["settle", "value-policy", "what-if", "explain"]
+COMMANDS += ["settle", "value-policy", "what-if", "explain", "query", "dictionary"]
 BENCHES = ["night", "solver", "predict", "allocate", "churn", "mapped", "scale"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -108,12 +109,20 @@ def route(
 
 
 @app.command()
-def status(dt: Dt, as_json: Json = False) -> None:
+def status(
+    dt: Dt,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the same as an HTML file, for mail.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Show what the current run of a night decided."""
     from routing_core import console
     from routing_core.steps import read
 
     settings = ready_settings()
+    if html is not None:
+        html.write_text(console.night_as_html(read.night_report(dt, settings), settings), encoding="utf-8")
     if as_json:
         show(True, read.status(dt, settings), lines)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -58,6 +59,8 @@ def _short(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, date | datetime | Path):
         return str(value)
+    if isinstance(value, Decimal):
+        return float(value)
     if hasattr(value, "item"):
         return value.item()
     raise SettingsError(f"a result of type {type(value).__name__} has no JSON form")

@@ -116,3 +116,36 @@ def steps_of(option: str, text: str, *, whole: bool = False) -> list[float]:
     if count > MOST_STEPS:
         raise SettingsError(f"{option} must have at most {MOST_STEPS} steps, {text!r} has {count}")
     return [first + k * step for k in range(count)]
+
+
+@app.command()
+def query(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Query to run; without one, all are listed.")
+    ] = None,
+    values: Annotated[list[str] | None, typer.Argument(metavar="[PARAMETER=VALUE ...]", help="Its parameters.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run one of the queries under sql/queries on the results database, or list them."""
+    from routing_core import console
+    from routing_core.steps import ask
+
+    if name is None:
+        listed = [
+            {"name": one.name, "asks": one.asks, "grain": one.grain, "parameters": list(one.parameters)}
+            for one in ask.known()
+        ]
+        show(as_json, listed, console.rows)
+        return
+    pairs = [value.partition("=") for value in values or []]
+    if bad := [key for key, equals, _ in pairs if not equals]:
+        raise SettingsError(f"parameters must be NAME=VALUE, got {bad[0]!r}")
+    show(as_json, ask.ask(name, {key: value for key, _, value in pairs}, ready_settings()), console.rows)
+
+
+@app.command()
+def dictionary() -> None:
+    """Print the data dictionary: every table, column, view and query, in Markdown."""
+    from routing_core.steps import ask
+
+    typer.echo(ask.dictionary(), nl=False)

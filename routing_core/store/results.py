@@ -79,13 +79,13 @@ def view_rows(connection: Connection, view: str, dt: date, order: str, day: str 
 def view_between(connection: Connection, view: str, first: date, last: date, order: str) -> list[dict[str, Any]]:
     """Rows of one of our own views for a range of dates, both ends included."""
     query = text(f"SELECT * FROM {view} WHERE dt BETWEEN :first AND :last ORDER BY {order}")  # noqa: S608 — fixed names
-    return [dict(row) for row in connection.execute(query, {"first": first, "last": last}).mappings()]
+    return [dict(row) for row in connection.execute(query.bindparams(first=first, last=last)).mappings()]
 
 
 def newest(connection: Connection, view: str, upto: date, count: int) -> list[dict[str, Any]]:
     """The last rows of one of our own views up to a date, in the order of dates."""
     query = text(f"SELECT * FROM {view} WHERE dt <= :upto ORDER BY dt DESC LIMIT :count")  # noqa: S608 — fixed names
-    return [dict(row) for row in connection.execute(query, {"upto": upto, "count": count}).mappings()][::-1]
+    return [dict(row) for row in connection.execute(query.bindparams(upto=upto, count=count)).mappings()][::-1]
 
 
 def overspends(connection: Connection) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 // The sections of the page, in the order in which the engineer on duty asks: what was decided, what it cost, what bound,
 // and whether to trust it. Each returns its element at once and fills it; slow ones ask for their figures when filled.
 
-import { bar, COLOURS, draw, line } from './charts.js';
+import { bar, COLOURS, dark, draw, line } from './charts.js';
 
 const whole = new Intl.NumberFormat('en-GB', { maximumFractionDigits: 0 });
 const real = (value, digits) => new Intl.NumberFormat('en-GB', { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
@@ -11,6 +11,7 @@ export const usd = (value) => (value == null ? none : `$${real(value, Math.abs(v
 export const share = (value, digits = 1) => (value == null ? none : `${real(100 * value, digits)} %`);
 export const quality = (value) => (value == null ? none : real(value, 4));
 const figure = (value) => (value == null ? none : String(Number(Number(value).toPrecision(4))));
+const tiny = (value) => (value == null ? none : `${Number((100 * value).toPrecision(2))} %`);
 const words = (name) => String(name ?? none).replaceAll('_', ' ');
 
 export function element(name, attributes = {}, ...children) {
@@ -51,8 +52,8 @@ function quiet(text) {
 
 export function sectionsOf(dt, span, report, ask) {
   const night = report ? [
-    decided(report), receipt(report), utilisation(report, ask), prices(report), frontier(dt, report, ask), fleet(report),
-    waiting(report, span),
+    decided(report), receipt(report), frontier(dt, report, ask), utilisation(report, ask), prices(report), waiting(report, span),
+    fleet(report),
   ] : [];
   const [first, ...rest] = night;
   return [...(first ? [first] : []), spend(span, report), decisions(span), qualities(span, report), ...rest, search(dt, ask)];
@@ -69,7 +70,7 @@ function decided(report) {
       card('rejected', 'Rejected', shown(night.rejected, count(night.rejected)), 'cannot be routed'),
       card('spend', 'Planned spend', shown(night.planned_spend_usd, usd(night.planned_spend_usd)), `${share(night.budget_usd ? night.planned_spend_usd / night.budget_usd : null)} of ${usd(night.budget_usd)}`),
       card('quality', 'Expected quality', shown(night.expected_quality, quality(night.expected_quality)), 'mean over the routed'),
-      card('gap', 'Proven gap', shown(night.gap, share(night.gap, 5)), 'at most, from the optimum'),
+      card('gap', 'Proven gap', shown(night.gap, tiny(night.gap)), 'at most, from the optimum'),
     ));
     body.append(trust(report));
   });
@@ -87,7 +88,7 @@ function trust(report) {
   if (settled) say.push([settled.overspent ? 'bad' : 'good', `Settled: ${count(settled.settled)} of ${count(settled.assigned)} answers, ${usd(settled.actual_spend_usd)} spent, ${settled.overspent ? 'over' : 'within'} the budget as projected (${usd(settled.projected_spend_usd)}).`]);
   else say.push(['quiet', 'Not settled yet: what was spent and how good the answers were is not known.']);
   if (report.verdict) say.push(['', `Predictor of the day: ${report.verdict}`]);
-  say.push(['quiet', `Run ${night.run_id}, attempt ${night.attempt}, ${night.batching} batches, ${night.robust_method ?? 'no'} lower estimates${night.robust_level == null ? '' : ` at ${night.robust_level}`}, solver ${words(night.solver_status)}.`]);
+  say.push(['quiet', `Run ${night.run_id}, attempt ${night.attempt}, ${night.batching} batches, planned on ${night.robust_level == null ? 'mean estimates' : `lower estimates (${night.robust_method} at ${night.robust_level})`}, solver ${words(night.solver_status)}.`]);
   return element('ul', { class: 'plain' }, ...say.map(([kind, text]) => element('li', { class: kind || null }, text)));
 }
 
@@ -101,9 +102,9 @@ function spend(span, report) {
     const sums = span.totals;
     body.append(element('p', { id: 'totals', 'data-spend': sums.planned_spend_usd, 'data-assigned': sums.assigned }, `${rows.length} nights: ${usd(sums.planned_spend_usd)} planned of ${usd(sums.budget_usd)}${sums.actual_spend_usd == null ? '' : `; ${usd(sums.actual_spend_usd)} spent where settled`}; ${rows.filter((row) => row.overspent).length} ran over.`));
     chart(body, `Line chart of budget, planned and actual spend by night, ${span.first} to ${span.last}; figures in the table below.`, () => ({
-      xAxis: dates(span), yAxis: { type: 'value', name: 'USD' },
+      xAxis: dates(span), yAxis: { type: 'value' },
       series: [
-        line('budget', rows.map((row) => row.budget_usd), COLOURS.grey, { lineStyle: { type: 'dashed' }, symbol: 'none' }),
+        line('budget, USD', rows.map((row) => row.budget_usd), COLOURS.grey, { lineStyle: { type: 'dashed' }, symbol: 'none' }),
         line('planned', rows.map((row) => row.planned_spend_usd), COLOURS.blue),
         line('actual, projected', rows.map((row) => row.projected_spend_usd), COLOURS.red, { symbol: 'diamond', lineStyle: { type: 'dotted' } }),
       ],
@@ -129,7 +130,7 @@ function decisions(span) {
     const stack = (name, colour) => bar(name, rows.map((row) => row[{ routed: 'assigned' }[name] ?? name]), colour, { stack: 'all' });
     chart(body, 'Stacked bars of routed, deferred and rejected queries by night; figures in the table below.', () => ({
       aria: { enabled: true, label: { enabled: false }, decal: { show: rows.length < 60 } },
-      xAxis: dates(span), yAxis: { type: 'value', name: 'queries' },
+      xAxis: dates(span), yAxis: { type: 'value' },
       series: [stack('routed', COLOURS.blue), stack('deferred', COLOURS.orange), stack('rejected', COLOURS.red)],
     }));
     body.append(folded('By night', table('Queries by night', [
@@ -144,7 +145,7 @@ function qualities(span, report) {
     const rows = span.nights;
     const promoted = span.champions.filter((row) => row.decision === 'promoted').map((row) => row.dt);
     if (rows.length) chart(body, 'Line chart of expected, predicted and realised quality by night; lines mark days on which a new champion was promoted.', () => ({
-      xAxis: dates(span), yAxis: { type: 'value', name: 'quality', scale: true },
+      xAxis: dates(span), yAxis: { type: 'value', scale: true },
       series: [
         line('expected of the plan', rows.map((row) => row.expected_quality), COLOURS.blue, {
           markLine: { symbol: 'none', label: { show: false }, lineStyle: { color: COLOURS.purple, type: 'dotted' }, data: promoted.filter((day) => days(span).includes(day)).map((day) => ({ xAxis: day })) },
@@ -197,26 +198,27 @@ function utilisation(report, ask) {
 }
 
 function through(body, found) {
-  const models = found.models;
-  if (!models.length) return body.append(quiet('Nothing runs in any batch.'));
+  const models = found.models.filter((model) => model.capacity);
+  const open = found.models.filter((model) => !model.capacity).map((model) => model.model);
+  if (open.length) body.append(quiet(`Without a limit, and so not shown here: ${open.join(', ')}.`));
+  if (!models.length) return body.append(quiet('No model with a limit runs in any batch.'));
   const steps = models[0].assigned.map((_, k) => 1 + k * found.size);
   const cells = [];
   models.forEach((model, y) => model.assigned.forEach((queries, x) => {
-    const most = model.capacity ?? Math.max(...model.assigned, 1);
-    cells.push([x, y, most ? queries / most : 0]);
+    cells.push([x, y, queries / model.capacity]);
   }));
   const together = found.size > 1 ? `, ${found.size} batches to a step` : '';
   chart(body, `Heat map of how full each of ${models.length} models is through ${found.batches} batches; the table below has least, mean and most.`, () => ({
     tooltip: { renderMode: 'richText', trigger: 'item', confine: true, formatter: (at) => `${models[at.value[1]].model}\nbatch ${steps[at.value[0]]}: ${count(models[at.value[1]].assigned[at.value[0]])} queries, ${share(at.value[2])}` },
     legend: { show: false },
     grid: { left: 8, right: 16, top: 8, bottom: 40, containLabel: true },
-    visualMap: { min: 0, max: 1, orient: 'horizontal', left: 'center', bottom: 0, itemWidth: 12, itemHeight: 140, text: ['full', 'idle'], textStyle: { color: '#8a949e' }, inRange: { color: ['#e9edf1', '#F0E442', '#E69F00', '#D55E00', '#5c1f00'] } },
+    visualMap: { min: 0, max: 1, orient: 'horizontal', left: 'center', bottom: 0, itemWidth: 12, itemHeight: 140, text: ['full', 'idle'], textStyle: { color: '#8a949e' }, inRange: { color: dark() ? ['#26303b', '#0072B2', '#56B4E9', '#F0E442'] : ['#e9edf1', '#56B4E9', '#0072B2', '#002f4d'] } },
     xAxis: { type: 'category', data: steps, name: 'batch' }, yAxis: { type: 'category', data: models.map((model) => model.model) },
     series: [{ type: 'heatmap', data: cells, progressive: 0 }],
   }), models.length > 8 ? 'tall' : '');
-  const used = (model) => model.assigned.map((queries) => (model.capacity ? queries / model.capacity : null));
+  const used = (model) => model.assigned.map((queries) => queries / model.capacity);
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const shown = (pick) => (model) => (model.capacity ? share(pick(used(model))) : none);
+  const shown = (pick) => (model) => share(pick(used(model)));
   body.append(folded('By model', table(`Share of a step's capacity that is used${together}`, [
     ['model', (model) => model.model], ['least', shown((all) => Math.min(...all)), true], ['mean', shown(mean), true],
     ['most', shown((all) => Math.max(...all)), true],
@@ -256,7 +258,7 @@ function points(body, found) {
   const own = (point) => point.budget_usd === found.own_budget_usd;
   const shown = found.points.map((point) => [point.planned_spend_usd, point.expected_quality]);
   chart(body, 'Line chart of expected quality per routable query over planned spend, with the point of the night marked; figures in the table below.', () => ({
-    xAxis: { type: 'value', name: 'USD', scale: true, nameLocation: 'middle', nameGap: 24 }, yAxis: { type: 'value', name: 'quality', scale: true },
+    xAxis: { type: 'value', name: 'USD', scale: true, nameLocation: 'middle', nameGap: 24 }, yAxis: { type: 'value', scale: true },
     grid: { left: 8, right: 24, top: 34, bottom: 22, containLabel: true },
     tooltip: { trigger: 'item', renderMode: 'richText', confine: true, formatter: (at) => `${at.seriesName}\n${usd(at.value[0])}: ${quality(at.value[1])}` },
     series: [
@@ -273,7 +275,7 @@ function points(body, found) {
 }
 
 function fleet(report) {
-  return section('fleet', 'Instances, against the day before', false, (body) => {
+  return section('fleet', 'Instances, against the day before', true, (body) => {
     const rows = report.fleet_rows;
     if (!rows.length) return body.append(quiet('No allocation serves this day.'));
     body.append(element('p', {}, report.fleet ?? ''));
