@@ -81,7 +81,7 @@ class LocalAirflow:
         self.url = url
         self.environment = environment
         self.components: dict[str, subprocess.Popen[bytes]] = {}
-        self._password = password
+        self.password = password
         self._token: str | None = None
 
     def healthy(self) -> bool:
@@ -147,7 +147,7 @@ class LocalAirflow:
             It answers with an error.
         """
         if self._token is None and path != "/auth/token":
-            login = {"username": USER, "password": self._password}
+            login = {"username": USER, "password": self.password}
             self._token = self.request("POST", "/auth/token", login)["access_token"]
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self._token is not None:

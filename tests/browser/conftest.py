@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import text
 
 from routing_core.demo.airflow import COMPONENTS, AirflowError, LocalAirflow, local_airflow
 from routing_core.settings import Settings, load_settings
@@ -22,19 +25,14 @@ from routing_core.store import database
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from nightshift_site import NIGHTS, RUN, TONIGHT, Site
+from nightshift_site import CHROMIUM, FLAGS, NIGHTS, RUN, TONIGHT, Site
 
 SIZE = prepare.WorkloadSize(days=9, queries_per_day=120, tonight=400, parts=4, broken=9)
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 
 
 @pytest.fixture(scope="session")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Three nights planned with a budget and capacities that bind, the first one settled."""
+    """Three nights planned with a budget and capacities that bind, one of them settled."""
     home = tmp_path_factory.mktemp("planned")
     settings = load_settings(
         home=home, dsn="", catalog=None, outcomes="", backlog="", budget_usd=0.05, batch_minutes=120.0, chunks=2
@@ -47,9 +45,32 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         retrain(dt, settings, run_key=f"cli/{dt}")
         allocate(dt, settings, run_key=f"cli/{dt}")
         route(dt, settings, run_key=f"route_backlog/{RUN.format(dt=dt)}")
-    settle(NIGHTS[0], settings)
+    log_answers(settings, NIGHTS[1])
+    settle(NIGHTS[1], settings)
     database.engine(settings).dispose()
     return settings
+
+
+def log_answers(settings: Settings, dt: date) -> None:
+    """Outcomes of a night's assignments, logged on the day after: a little worse and dearer than predicted."""
+    with database.reading(settings) as connection:
+        query = text("SELECT a.* FROM assignments a JOIN nights n ON n.run_id = a.run_id WHERE n.dt = :dt")
+        plan = connection.execute(query.bindparams(dt=dt)).all()
+    directory = Path(settings.outcomes_root) / f"dt={dt + timedelta(days=1)}"
+    directory.mkdir(parents=True, exist_ok=True)
+    moment = datetime(dt.year, dt.month, dt.day, 12, tzinfo=UTC) + timedelta(days=1)
+    columns = {
+        "query_id": [row.query_id for row in plan],
+        "task": [row.task for row in plan],
+        "prompt": ["?" for _ in plan],
+        "model": [row.model for row in plan],
+        "quality": [max(0.0, row.mean_quality - 0.03) for row in plan],
+        "input_tokens": [1 for _ in plan],
+        "output_tokens": [1 for _ in plan],
+        "cost_usd": [1.1 * row.cost_usd for row in plan],
+        "logged_at": pa.array([moment for _ in plan], pa.timestamp("us", "UTC")),
+    }
+    pq.write_table(pa.table(columns), directory / "answers.parquet")
 
 
 @pytest.fixture(scope="session")

@@ -229,6 +229,6 @@ def test_a_calendar_week_begins_on_monday_also_across_a_year_and_a_leap_day(sett
         (lambda s: ask("close_calls", {"dt": "2026-11-02", "most": "many"}, s), SettingsError),
     ],
 )
-def test_a_wrong_question_is_refused_by_name(attempt: Callable[[Settings], Any], error: type, sqlite_settings: Settings):
+def test_a_wrong_question_is_refused_by_name(attempt: Callable[..., Any], error: type, sqlite_settings: Settings):
     with pytest.raises(error):
         attempt(sqlite_settings)

@@ -109,7 +109,7 @@ function withAxes(option) {
 
 export function line(name, data, colour, more = {}) {
   return {
-    name, type: 'line', data, symbolSize: 6, showSymbol: data.length < 60, itemStyle: { color: colour },
+    name, type: 'line', data, symbolSize: 8, showSymbol: data.length < 60, itemStyle: { color: colour },
     lineStyle: { color: colour, width: 2, ...more.lineStyle }, connectNulls: false, ...without(more, 'lineStyle'),
   };
 }
