@@ -15,18 +15,31 @@ PREFIX = "/nightshift"
 _BASE = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
 
 
-async def application(scope: Any, receive: Any, send: Any) -> None:
-    """The page's application, imported when it is first asked."""
+class Application:
+    """The page's application, imported when it is first asked for anything."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer as the application does."""
+        await _imported()(scope, receive, send)
+
+    def __getattr__(self, name: str) -> Any:
+        """Its routes, and whatever else an API server asks of an application."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(_imported(), name)
+
+
+def _imported() -> Any:
     from nightshift_dashboard.server import app
 
-    await app(scope, receive, send)
+    return app
 
 
 class NightshiftPage(AirflowPlugin):
     """The page and the ways to it."""
 
     name = "nightshift"
-    fastapi_apps = [{"app": application, "url_prefix": PREFIX, "name": "Nightshift"}]  # noqa: RUF012
+    fastapi_apps = [{"app": Application(), "url_prefix": PREFIX, "name": "Nightshift"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {
             "name": "Nightshift",

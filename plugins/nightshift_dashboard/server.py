@@ -71,6 +71,12 @@ async def refuse(_request: Request, error: NightshiftError) -> JSONResponse:
     return JSONResponse(body, status_code=status)
 
 
+@app.exception_handler(Exception)
+async def failed(_request: Request, _error: Exception) -> JSONResponse:
+    """What was not foreseen, such as a database that is not there; the server's log has all of it."""
+    return JSONResponse({"detail": "the figures cannot be read; the API server's log says why"}, status_code=500)
+
+
 def ready() -> Settings:
     """The settings, of a results database that is at this code's schema."""
     settings = load_settings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ import typer
 from routing_core.cli.app import app
 from routing_core.cli.output import Dt, Json, lines, ready_settings, run_key, show
 from routing_core.errors import SettingsError
+from routing_core.settings import Settings
 
 Policy = Literal["as_of", "latest"]
 
@@ -114,6 +116,10 @@ def status(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write the same as an HTML file, for mail.")
     ] = None,
+    png: Annotated[
+        Path | None,
+        typer.Option("--png", metavar="FILE", help="Write a picture of it and of the nights before."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what the current run of a night decided."""
@@ -123,10 +129,24 @@ def status(
     settings = ready_settings()
     if html is not None:
         html.write_text(console.night_as_html(read.night_report(dt, settings), settings), encoding="utf-8")
+    if png is not None:
+        _save_picture(dt, settings, png)
     if as_json:
         show(True, read.status(dt, settings), lines)
     else:
         console.show_night(read.night_report(dt, settings), settings)
+
+
+def _save_picture(dt: date, settings: Settings, file: Path) -> None:
+    from routing_core.steps import read
+
+    try:
+        from routing_core import picture
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"--png needs {error.name}, which is not installed", remedy="install nightshift[report]"
+        ) from None
+    picture.save_night(read.night_report(dt, settings), read.nights(dt - timedelta(days=29), dt, settings), file)
 
 
 @app.command()

@@ -135,7 +135,9 @@ def value(frame: Any, name: str) -> float:
     return float(frame.get_attribute(f"#figure-{name}", "data-value"))
 
 
-def test_from_login_to_the_figures_of_another_date_and_the_run_behind_them(site: Site, seen: tuple[Any, list[str]]):
+def test_from_login_to_the_figures_of_another_date_and_the_run_behind_them(
+    site: Site, seen: tuple[Any, list[str]], tmp_path: Path
+):
     page, complaints = seen
     page.goto(site.airflow.url)
     page.get_by_role("link", name="Nightshift", exact=True).first.click()
@@ -144,6 +146,7 @@ def test_from_login_to_the_figures_of_another_date_and_the_run_behind_them(site:
         frame.fill("#dt", dt.isoformat())
         frame.dispatch_event("#dt", "change")
         frame.wait_for_selector(f"html[data-shown='{dt}']")
+        page.screenshot(path=Path(os.environ.get("NIGHTSHIFT_SCREENSHOTS", tmp_path)) / "in-airflow.png")
         row = one(site, f"SELECT * FROM nights WHERE dt = '{dt}'")
         for name in ("assigned", "deferred", "rejected"):
             assert value(frame, name) == row[name]
