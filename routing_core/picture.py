@@ -26,7 +26,7 @@ def save_night(report: Mapping[str, Any], span: Mapping[str, Any], file: Path) -
         Of a kind that matplotlib writes, such as ``.png``.
     """
     figure = Figure(figsize=(11, 8), layout="constrained", dpi=110)
-    figure.suptitle(_headline(report["night"]), fontsize=11, ha="left", x=0.02)
+    figure.suptitle(_headline(report["night"]), fontsize=11, ha="left", x=0.02, parse_math=False)
     spend, decisions, quality, models = figure.subplots(2, 2).flat
     _spend(spend, span["nights"])
     _decisions(decisions, span["nights"])
@@ -49,7 +49,7 @@ def _numbers(nights: Sequence[Mapping[str, Any]], name: str) -> list[float]:
 
 
 def _spend(axes: Axes, nights: Sequence[Mapping[str, Any]]) -> None:
-    axes.plot(_numbers(nights, "budget_usd"), color=GREY, linestyle="--", label="budget")
+    axes.plot(_numbers(nights, "budget_usd"), color=GREY, linestyle="--", marker="_", label="budget")
     axes.plot(_numbers(nights, "planned_spend_usd"), color=BLUE, marker="o", markersize=3, label="planned")
     axes.plot(_numbers(nights, "projected_spend_usd"), color=RED, marker="D", markersize=4, label="actual, projected")
     axes.set_ylim(bottom=0)
@@ -84,4 +84,5 @@ def _finish(axes: Axes, title: str, nights: Sequence[Mapping[str, Any]]) -> None
     places = range(0, len(nights), step)
     axes.set_xticks(list(places), [str(nights[place]["dt"]) for place in places], fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    axes.set_xlim(-1, max(len(nights), 2))
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
