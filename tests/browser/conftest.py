@@ -1,4 +1,4 @@
-"""An Airflow with three planned nights in its results, and a browser that looks at it."""
+"""An Airflow with two planned nights in its results, and a browser that looks at it."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ SIZE = prepare.WorkloadSize(days=9, queries_per_day=120, tonight=400, parts=4, b
 
 @pytest.fixture(scope="session")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Three nights planned with a budget and capacities that bind, one of them settled."""
+    """Two nights planned with a budget and capacities that bind, one of them settled."""
     home = tmp_path_factory.mktemp("planned")
     settings = load_settings(
         home=home, dsn="", catalog=None, outcomes="", backlog="", budget_usd=0.05, batch_minutes=120.0, chunks=2
     )
     prepare.init_db(settings)
     prepare.make_workload(home, TONIGHT, settings, SIZE)
-    retrain(date(2026, 11, 19), settings, run_key="cli/0")
-    allocate(date(2026, 11, 19), settings, run_key="cli/0")
+    retrain(date(2026, 11, 20), settings, run_key="cli/0")
+    allocate(date(2026, 11, 20), settings, run_key="cli/0")
     for dt in NIGHTS:
         retrain(dt, settings, run_key=f"cli/{dt}")
         allocate(dt, settings, run_key=f"cli/{dt}")
         route(dt, settings, run_key=f"route_backlog/{RUN.format(dt=dt)}")
-    log_answers(settings, NIGHTS[1])
-    settle(NIGHTS[1], settings)
+    log_answers(settings, NIGHTS[0])
+    settle(NIGHTS[0], settings)
     database.engine(settings).dispose()
     return settings
 

@@ -9,7 +9,7 @@ from datetime import date
 from routing_core.demo.airflow import LocalAirflow
 from routing_core.settings import Settings
 
-NIGHTS = [date(2026, 11, day) for day in (20, 21, 22)]
+NIGHTS = [date(2026, 11, day) for day in (21, 22)]
 TONIGHT = NIGHTS[-1]
 RUN = "night-of-{dt}"
 CHROMIUM = "/usr/bin/chromium"

@@ -142,7 +142,7 @@ def test_from_login_to_the_figures_of_another_date_and_the_run_behind_them(
     page.goto(site.airflow.url)
     page.get_by_role("link", name="Nightshift", exact=True).first.click()
     frame = page.wait_for_selector("iframe[title=Nightshift]").content_frame()
-    for dt in (TONIGHT, NIGHTS[1]):
+    for dt in (TONIGHT, NIGHTS[0]):
         frame.fill("#dt", dt.isoformat())
         frame.dispatch_event("#dt", "change")
         frame.wait_for_selector(f"html[data-shown='{dt}']")
@@ -156,15 +156,15 @@ def test_from_login_to_the_figures_of_another_date_and_the_run_behind_them(
         assert float(frame.get_attribute("#totals", "data-spend")) == pytest.approx(sums["usd"], abs=1e-12)
         assert float(frame.get_attribute("#totals", "data-assigned")) == sums["n"]
     used = one(
-        site, f"SELECT model, assigned FROM utilisation WHERE dt = '{NIGHTS[1]}' ORDER BY assigned DESC, model LIMIT 1"
+        site, f"SELECT model, assigned FROM utilisation WHERE dt = '{NIGHTS[0]}' ORDER BY assigned DESC, model LIMIT 1"
     )
     first = frame.locator("#utilisation table").first.locator("tbody tr").first.inner_text().split("\t")
     assert (first[0], first[2]) == (used["model"], f"{used['assigned']:,}")
     frame.click("#dag-run")
-    page.wait_for_url(f"**/dags/route_backlog/runs/{RUN.format(dt=NIGHTS[1])}**")
+    page.wait_for_url(f"**/dags/route_backlog/runs/{RUN.format(dt=NIGHTS[0])}**")
     page.get_by_role("link", name="Night", exact=True).first.click()
     frame = page.wait_for_selector("iframe[title=Night]").content_frame()
-    frame.wait_for_selector(f"html[data-shown='{NIGHTS[1]}']")
+    frame.wait_for_selector(f"html[data-shown='{NIGHTS[0]}']")
     assert [one for one in complaints if "nightshift" in one or "Content Security" in one] == []
 
 
@@ -224,4 +224,4 @@ def test_every_control_is_reached_and_worked_by_keyboard(site: Site, seen: tuple
     assert {"earlier", "dt", "later", "span", "dag-run", "query-id", "SUMMARY"} <= set(reached)
     page.focus("#earlier")
     page.keyboard.press("Enter")
-    page.wait_for_selector(f"html[data-shown='{NIGHTS[1]}']")
+    page.wait_for_selector(f"html[data-shown='{NIGHTS[0]}']")

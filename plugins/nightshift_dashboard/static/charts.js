@@ -86,7 +86,7 @@ function base() {
     textStyle: { color: tone.ink, fontFamily: 'system-ui, sans-serif' },
     aria: { enabled: true, label: { enabled: false } },
     grid: { left: 8, right: 16, top: 34, bottom: 4, containLabel: true },
-    legend: { top: 0, left: 0, textStyle: { color: tone.ink }, icon: 'roundRect' },
+    legend: { type: 'scroll', top: 0, left: 0, right: 0, pageTextStyle: { color: tone.quiet }, textStyle: { color: tone.ink }, icon: 'roundRect' },
     // Text drawn on the canvas: markup with styles of its own would be refused by the page's content policy.
     tooltip: {
       trigger: 'axis', renderMode: 'richText', confine: true, backgroundColor: tone.panel, borderColor: tone.line,
