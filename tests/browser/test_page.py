@@ -129,6 +129,7 @@ def whole_page(page: Any, site: Site, dt: Any) -> None:
     page.wait_for_selector(f"html[data-shown='{dt}']")
     page.wait_for_selector("#utilisation .chart canvas")
     page.wait_for_selector("#frontier .chart canvas")
+    page.wait_for_selector("#waiting .chart canvas")
 
 
 def value(frame: Any, name: str) -> float:
