@@ -6,9 +6,30 @@ one, is a command or a setting to change. Each class has the exit code the comma
 
 from __future__ import annotations
 
+import re
+
+_SECRETS = (
+    # Greedy up to the last @: a password may hold any character but a blank.
+    (re.compile(r"(?<=://)\S*@"), "***@"),
+    (
+        re.compile(
+            r"(?i)\b([\w-]*(?:password|passwd|secret|token|signature|sig|(?:secret|access|account|api)[_-]?key)\s*=\s*)"
+            r"[^\s&,;]+"
+        ),
+        r"\1***",
+    ),
+)
+
+
+def masked(text: str) -> str:
+    """``text`` without the users and passwords of URLs, and without the values of parameters named like secrets."""
+    for secret, instead in _SECRETS:
+        text = secret.sub(instead, text)
+    return text
+
 
 class NightshiftError(Exception):
-    """Base of all named errors.
+    """Base of all named errors. Secrets that a path or URL brought into the message are masked.
 
     Parameters
     ----------
@@ -21,8 +42,8 @@ class NightshiftError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
-        super().__init__(message if remedy is None else f"{message}\n  remedy: {remedy}")
-        self.message = message
+        self.message = masked(message)
+        super().__init__(self.message if remedy is None else f"{self.message}\n  remedy: {masked(remedy)}")
         self.remedy = remedy
 
 

@@ -7,10 +7,9 @@ Every field can be set by an environment variable ``NIGHTSHIFT_<FIELD>``; nested
 from __future__ import annotations
 
 import os
-import re
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -21,12 +20,12 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 from pydantic_settings import SettingsError as UnreadableSettings
-from yaml import YAMLError
 
-from routing_core.errors import SettingsError
+from routing_core import plain_yaml
+from routing_core.errors import SettingsError, masked
 
 _MOST_BATCHES = 100_000
-_USERINFO = re.compile(r"://[^/@]+@")
+_LONGEST_SHOWN = 200
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 """The checkout: where ``sql/`` and the shipped ``config/`` are."""
@@ -35,6 +34,13 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 def home_directory() -> Path:
     """Where everything local lives: ``NIGHTSHIFT_HOME``, by default ``./.nightshift``."""
     return Path(os.environ.get("NIGHTSHIFT_HOME", ".nightshift")).expanduser().resolve()
+
+
+class _SettingsFile(YamlConfigSettingsSource):
+    """The settings file, read as plain data."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return plain_yaml.read(Path(file_path)) or {}
 
 
 class Settings(BaseSettings):
@@ -186,7 +192,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = home_directory() / "config" / "settings.yaml"
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+        return init_settings, env_settings, _SettingsFile(settings_cls, yaml_file=file)
 
     @property
     def batches(self) -> int:
@@ -258,13 +264,14 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         lines = [f"{_whose(e)}: {e['msg']}{_seen(e)}" for e in error.errors(include_url=False)]
         raise SettingsError("settings: " + "; ".join(lines)) from None
-    except (YAMLError, UnreadableSettings, ValueError, TypeError) as error:
+    except (UnreadableSettings, ValueError, TypeError, LookupError, AttributeError, OSError) as error:
         # The file or a variable does not even parse; what it says may hold a secret, so only the place is shown.
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}" if mark else "or a variable of the environment"
+        line = getattr(error, "line", None)
+        place = f"line {line}" if line else "or a variable of the environment"
         raise SettingsError(
             f"settings cannot be read: {type(error).__name__} in {home_directory()}/config/settings.yaml, {place}",
-            remedy="settings.yaml must be a mapping of field to value; variables of nested fields must be JSON",
+            remedy="settings.yaml must be a mapping of field to value, without anchors, tags and repeated keys; "
+            "variables of nested fields must be JSON",
         ) from None
 
 
@@ -273,13 +280,19 @@ def _whose(error: ErrorDetails) -> str:
 
 
 def _seen(error: ErrorDetails) -> str:
-    """The refused value, but never a DSN, alone or among all settings."""
-    return "" if not error["loc"] or "dsn" in error["loc"] else f", got {error.get('input')!r}"
+    """The refused value, but never a DSN, alone or among all settings, nor one under a name nobody knows."""
+    if not error["loc"] or "dsn" in error["loc"] or error["type"] == "extra_forbidden":
+        return ""
+    try:
+        shown = masked(repr(error.get("input")))
+    except ValueError:  # a whole number of more digits than Python prints
+        return ""
+    return f", got {shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + '…'}"
 
 
 def _masked(value: object) -> object:
-    """A value without the user and password that a URL may carry."""
-    return _USERINFO.sub("://***@", value) if isinstance(value, str) else value
+    """A value without the secrets that a URL may carry."""
+    return masked(value) if isinstance(value, str) else value
 
 
 def execution_date(dt: date) -> date:

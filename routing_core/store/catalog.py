@@ -9,12 +9,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from routing_core import plain_yaml
 from routing_core.errors import CatalogError
 from routing_core.records.catalog import Catalog, Model, Price, Serving
 
-_LARGEST_FILE = 1 << 20
 _LONGEST_NAME = 512
 
 
@@ -39,54 +37,22 @@ def read_catalog(path: Path) -> Catalog:
 def write_catalog(catalog: Catalog, path: Path) -> None:
     """Write ``catalog`` so that :func:`read_catalog` gives it back; the file appears whole or not at all."""
     content = {"models": [_plain(model) for model in catalog]}
-    text = yaml.dump(content, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(text, encoding="utf-8")
+    scratch.write_text(plain_yaml.dump(content), encoding="utf-8")
     scratch.replace(path)
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without what can multiply or hide: aliases, anchors, merge keys, duplicate keys."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        if getattr(event, "anchor", None) is not None:  # an alias carries the name of its anchor too
-            raise yaml.YAMLError(f"anchors and aliases are not allowed in a catalog{event.start_mark}")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag.endswith(":merge"):
-                raise yaml.YAMLError(f"a key must be a plain word{key.start_mark}")
-            if key.value in seen:
-                raise yaml.YAMLError(f"key {key.value!r} is given twice{key.start_mark}")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
-
-
-class _PlainDumper(yaml.SafeDumper):
-    """Safe YAML that repeats a value where PyYAML would write an alias to it."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
 
 
 def _load(path: Path) -> Any:
     try:
-        raw = path.read_bytes()
+        return plain_yaml.read(path)
     except OSError as error:
         raise CatalogError(
             f"catalog {path} cannot be opened: {error.strerror or error}",
             remedy="set NIGHTSHIFT_CATALOG or write the file",
         ) from error
-    if len(raw) > _LARGEST_FILE:
-        raise CatalogError(f"catalog {path} must be at most {_LARGEST_FILE} bytes, has {len(raw)}")
-    try:
-        return yaml.load(raw, Loader=_PlainLoader)  # noqa: S506 (a SafeLoader, made stricter)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CatalogError(f"catalog {path} must be plain YAML: {' '.join(str(error).split())[:300]}") from error
+    except plain_yaml.NotPlainError as error:
+        raise CatalogError(f"catalog {path} {error}") from error
 
 
 Reader = Callable[[Any, str], Any]
@@ -111,7 +77,10 @@ def _refused(where: str, rule: str, value: Any) -> CatalogError:
 
 
 def _shown(value: Any) -> str:
-    text = f"{value!r} ({type(value).__name__})"
+    try:
+        text = f"{value!r} ({type(value).__name__})"
+    except ValueError:  # a whole number of more digits than Python prints
+        text = f"a {type(value).__name__} too long to show"
     return text if len(text) <= 120 else f"{text[:119]}…"
 
 

@@ -74,7 +74,7 @@ def file_names(root: str | Path, dt: date) -> tuple[str, ...]:
     MissingPartitionError
         If the partition's directory is absent.
     ContractError
-        If a name hides control characters or a file leads outside the root.
+        If a name hides control characters or a file leads outside the root, or nowhere.
     """
     filesystem, base = open_root(root)
     try:
@@ -89,6 +89,8 @@ def file_names(root: str | Path, dt: date) -> tuple[str, ...]:
     data = sorted(name for name in names if not name.startswith(("_", ".")))
     for name in data:
         _refuse_tricks(root, dt, name)
+    if isinstance(filesystem, pafs.LocalFileSystem):
+        _refuse_lost_links(Path(partition_path(base, dt)))
     return tuple(data)
 
 
@@ -255,6 +257,13 @@ def _refuse_tricks(root: str | Path, dt: date, name: str) -> None:
         raise ContractError(
             f"file {partition_path(root, dt)}/{name} must not lead outside {root}, leads to {real_file}"
         )
+
+
+def _refuse_lost_links(partition: Path) -> None:
+    """Refuse links that lead nowhere: a listing leaves them out, and with them whatever rows were meant."""
+    for entry in partition.iterdir():
+        if entry.is_symlink() and entry.suffix == ".parquet" and not os.path.exists(entry):
+            raise ContractError(f"file {entry} is a link that leads nowhere", remedy="restore its target, or remove it")
 
 
 def _describe(root: str | Path, dt: date, name: str) -> InputFile:

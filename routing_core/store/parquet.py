@@ -54,6 +54,8 @@ __all__ = [
 
 
 _NEVER = np.datetime64("9999-12-31", "us")
+_MOST_ROWS_PER_BYTE = 8
+"""Rows with identifiers of their own do not pack tighter; what does unfolds into more than memory holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,11 @@ def _read_table(content: pa.Buffer, where: str, columns: Sequence[Column]) -> pa
     """The contract's columns of one file, each as one chunk."""
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
+        if file.metadata.num_rows > _MOST_ROWS_PER_BYTE * content.size:
+            raise ContractError(
+                f"file {where} must have at most {_MOST_ROWS_PER_BYTE} rows for each of its {content.size} bytes, "
+                f"has {file.metadata.num_rows} rows"
+            )
         present = _columns_present(file.schema_arrow, where, columns)
         return file.read(columns=present).unify_dictionaries().combine_chunks()
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:

@@ -11,6 +11,7 @@ import re
 import shutil
 from functools import lru_cache
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +26,19 @@ _META = "predictor.json"
 _HASH = re.compile(r"[0-9a-f]{64}")
 _PLAIN = "biuf"
 """Kinds of arrays that are data: booleans, integers, floats."""
+_NOT_DATA = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    TokenError,
+)
+"""What reading something other than a predictor can end in, before anything of it is used."""
 
 
 def save(predictor: Predictor, root: Path) -> str:
@@ -71,7 +85,7 @@ def load(root: Path, content_hash: str) -> Predictor:
         raise ArtifactError(f"predictor {content_hash}: its content was altered and now hashes to {found}")
     try:
         return Predictor.from_state(state)
-    except (NightshiftError, KeyError, TypeError, ValueError) as error:
+    except (NightshiftError, *_NOT_DATA) as error:
         raise ArtifactError(f"predictor {content_hash}: it cannot be used here: {error}") from error
 
 
@@ -104,7 +118,7 @@ def _read(directory: Path, content_hash: str) -> State:
         kept: dict[str, Any] = json.loads((directory / _META).read_text(encoding="utf-8"))
         arrays = {name: _array(directory / _file(i)) for i, name in enumerate(kept["arrays"])}
         return State(kept["meta"], arrays)
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, *_NOT_DATA) as error:
         raise ArtifactError(f"predictor {content_hash}: its artifact is incomplete or not data: {error}") from error
 
 

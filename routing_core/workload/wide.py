@@ -144,8 +144,9 @@ def _read(path: Path) -> pa.Table:
             return pq.ParquetFile(path).read()
         if path.suffix.lower() == ".csv":
             return _read_csv(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ContractError(f"file {path} must be readable, and is not: {str(error).splitlines()[0][:200]}") from error
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ContractError(f"file {path} must be readable, and is not: {reason}") from error
     raise ContractError(f"file {path} must be Parquet, or CSV with the suffix .csv; it begins with {head!r}")
 
 
@@ -178,6 +179,12 @@ def _models(table: pa.Table, path: Path) -> list[str]:
         if name not in names:
             raise ContractError(f"file {path} must have column {name!r}; it has {', '.join(names)[:200]}")
     models = _scored(names)
+    unfit = [name for name in models if not _fit(name)]
+    if unfit:
+        raise ContractError(
+            f"file {path}: a model's name must be printable, without blanks around it and at most "
+            f"{LONGEST_NAME - 16} bytes long, got {unfit[0][:80]!r}"
+        )
     if not models:
         raise ContractError(
             f"file {path} must have a score column and a «<model>{COST_SUFFIX}» column per model, has none"

@@ -1,0 +1,75 @@
+"""Names that lead somewhere else: no reader leaves its root, whatever directories and links are called."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nasty import parquet
+from test_rows import backlog_table
+
+from routing_core.errors import ContractError, MissingPartitionError, NightshiftError
+from routing_core.store.files import InputFile, list_partition, partition_dates, read_unchanged
+
+pytestmark = pytest.mark.hostile
+
+DAY = date(2026, 11, 22)
+DIRECTORIES = (
+    "dt=..", "dt=../../etc", "dt=2026-11-22 ", "dt=2026-13-45", "dt=2026-11-22\n", "dt=%2e%2e", "DT=2026-11-22",
+    "dt=2026-11-22;rm", "dt=0000-00-00", "dt=２０２６-11-22", "dt=", "2026-11-22", "dt=2026-11-2", "dt=2026-1-22",
+)  # fmt: skip
+NAMES = (
+    "../x.parquet",
+    "a/b.parquet",
+    "a\\b.parquet",
+    "\0.parquet",
+    "a\n.parquet",
+    "x" * 300 + ".parquet",
+    "",
+    ".",
+    "..",
+)
+
+
+def test_only_a_day_is_a_partition(tmp_path: Path) -> None:
+    """Directories that are named almost like one are nobody's, and never walked into."""
+    for name in DIRECTORIES:
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "dt=2026-11-21").write_text("a file, not a directory")
+    assert partition_dates(tmp_path) == ()
+    with pytest.raises(MissingPartitionError):
+        list_partition(tmp_path, date(2026, 11, 21))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_name_is_one_plain_file_of_its_partition(name: str, tmp_path: Path) -> None:
+    """A name out of the database is checked before it is joined to a path."""
+    (tmp_path / f"dt={DAY}").mkdir()
+    with pytest.raises(NightshiftError, match=f"dt={DAY}"):
+        read_unchanged(tmp_path, DAY, InputFile(f"{tmp_path}/dt={DAY}/{name}", name, 1, "0" * 64, 1))
+
+
+@pytest.mark.parametrize("link", ["file", "directory", "loop", "dangling"])
+def test_a_link_out_of_the_root_is_refused(link: str, tmp_path: Path) -> None:
+    """A link to somebody else's file is not read, whether the file or its whole partition is the link."""
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir()
+    root.mkdir()
+    (outside / "part-0.parquet").write_bytes(parquet(backlog_table(2), np.random.default_rng(0)))
+    partition = root / f"dt={DAY}"
+    if link == "directory":
+        partition.symlink_to(outside)
+    else:
+        partition.mkdir()
+        target = {"file": outside / "part-0.parquet", "loop": partition / "part-0.parquet", "dangling": root / "gone"}
+        (partition / "part-0.parquet").symlink_to(target[link])
+    with pytest.raises(ContractError, match=f"dt={DAY}"):
+        list_partition(root, DAY)
+
+
+def test_a_directory_called_like_a_file_is_not_one(tmp_path: Path) -> None:
+    """It is left out, as markers are."""
+    (tmp_path / f"dt={DAY}" / "part-0.parquet").mkdir(parents=True)
+    assert list_partition(tmp_path, DAY) == ()
