@@ -11,11 +11,11 @@ import sys
 
 import typer
 
-from routing_core.cli import handing_out, measurements, nights, proof, questions, workloads
+from routing_core.cli import handing_out, measurements, nights, operations, proof, questions, workloads
 from routing_core.cli.app import app
 from routing_core.errors import NightshiftError
 
-__all__ = ["app", "handing_out", "main", "measurements", "nights", "proof", "questions", "workloads"]
+__all__ = ["app", "handing_out", "main", "measurements", "nights", "operations", "proof", "questions", "workloads"]
 
 
 def main() -> None:
@@ -25,3 +25,12 @@ def main() -> None:
     except NightshiftError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from routing_core.store.database import said
+
+        if not isinstance(error, SQLAlchemyError):
+            raise
+        typer.secho(f"error: the results database: {said(error)}\n  remedy: routing doctor", fg="red", err=True)
+        sys.exit(1)

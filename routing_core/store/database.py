@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
-from routing_core.errors import SchemaError, SettingsError
+from routing_core.errors import SchemaError, SettingsError, masked
 from routing_core.settings import PROJECT_ROOT, Settings
 
 # Alembic is imported where it is used: it is slow to import, and no task of a night needs it.
@@ -187,6 +187,12 @@ def _alembic(engine: Engine) -> Config:
     config.set_main_option("script_location", str(_SQL / "migrations"))
     config.attributes["engine"] = engine
     return config
+
+
+def said(error: SQLAlchemyError) -> str:
+    """What the database said, in one line, without the statement and its values, secrets masked."""
+    origin = getattr(error, "orig", None) or error
+    return masked(" ".join(str(origin).split()))[:300]
 
 
 def next_id(connection: Connection, table: str, column: str) -> int:
