@@ -142,6 +142,14 @@ class Settings(BaseSettings):
         default=False, description="Whether a night without an allocation takes the last one there is."
     )
 
+    keep_prompts: bool = Field(
+        default=True,
+        description="Whether texts that many prompts share are kept with a predictor, and prompts with an export.",
+    )
+    retention_days: int = Field(
+        default=30, ge=1, description="Days after which `routing prune` takes out what nothing refers to any more."
+    )
+
     chunks: int = Field(default=4, ge=1, description="Chunks that a backlog is estimated and written in.")
     gap: float = Field(default=1e-6, gt=0, description="Gap to prove before the solver stops.")
     seed: int = Field(default=20260101, ge=0, description="Seed of everything that draws.")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from routing_core.cli.app import app
-from routing_core.cli.output import Json, show
+from routing_core.cli.output import Json, lines, ready_settings, show
 
 
 @app.command()
@@ -19,6 +19,20 @@ def doctor(as_json: Json = False) -> None:
     show(as_json, examined, _examined)
     if not examined["ok"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def prune(
+    keep_days: Annotated[
+        int | None, typer.Option(min=1, help="Days that everything is kept; the settings' by default.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and touch nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take out superseded and failed runs, their shards, old exports and predictors that nothing refers to."""
+    from routing_core.steps.prune import prune as step
+
+    show(as_json, step(ready_settings(), keep_days=keep_days, dry_run=dry_run), lines)
 
 
 def _examined(result: dict[str, Any]) -> str:

@@ -66,7 +66,7 @@ def diff(run_a: int, run_b: int, settings: Settings) -> dict[str, Any]:
     NotFoundError
         If there is no such run.
     RunStateError
-        If the runs are of two nights, or one of them came to no decisions.
+        If the runs are of two nights, or one of them came to no decisions, or was pruned.
     """
     with reading(settings) as connection:
         a, b = (runs.get_run(connection, run_id) for run_id in (run_a, run_b))
@@ -77,6 +77,7 @@ def diff(run_a: int, run_b: int, settings: Settings) -> dict[str, Any]:
         for run in (a, b):
             if run.status not in _PUBLISHED:
                 raise RunStateError(f"run {run.run_id} of {run.dt} is {run.status}: it came to no decisions")
+            runs.refuse_pruned(run)
         found = comparing.changes(connection, run_a, run_b)
         models = comparing.by_model(connection, run_a, run_b)
     sides = [{name: run._mapping[name] for name in (*_ABOUT, *_FIGURES)} for run in (a, b)]

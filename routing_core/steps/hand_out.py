@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from routing_core.errors import NotFoundError
+from routing_core.errors import NotFoundError, SettingsError
 from routing_core.settings import Settings
 from routing_core.store import allocations, guards, handover, holds, inputs, outbox, results, runs
 from routing_core.store.database import reading, writing
@@ -39,11 +39,18 @@ def export(dt: date, settings: Settings, *, to: str | Path | None = None, form: 
     ------
     NotFoundError
         If no run of the date is current.
+    SettingsError
+        If the format is made of prompts, and none may be kept.
     RunStateError
         If the night is held, or its plan is outdated.
     ChangedInputError
         If a file the prompts are in is not the one that was planned.
     """
+    if form == "jsonl" and not settings.keep_prompts:
+        raise SettingsError(
+            "batch requests and work lists are made of prompts, and keep_prompts is false",
+            remedy=f"routing export --dt {dt} --format parquet, which tells the file and row of each prompt instead",
+        )
     root = handover.local_directory(to or settings.exports_root)
     with reading(settings) as connection:
         run = runs.current_run(connection, dt)
@@ -59,7 +66,7 @@ def export(dt: date, settings: Settings, *, to: str | Path | None = None, form: 
     final = handover.plan_directory(root, run, form)
     with handover.writing_directory(final) as making:
         if form == "parquet":
-            written = outbox.write_parquet(making, plan, settings.backlog_root, files)
+            written = outbox.write_parquet(making, plan, settings.backlog_root, files, prompts=settings.keep_prompts)
         else:
             written = outbox.write_jsonl(making, plan, settings.backlog_root, files, serving)
         manifest = handover.seal_files(making, run, form, written)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -46,6 +47,8 @@ def retrain(dt: date, settings: Settings, *, run_key: str, dry_run: bool = False
     catalog = read_catalog(settings.catalog_file)
     models = catalog.names
     recipe = RECIPES[settings.recipe]
+    if not settings.keep_prompts:
+        recipe = replace(recipe, questions=False)  # what many prompts share would be kept word for word
     limits = _limits(settings, catalog, outcomes)
     predictor = fit(outcomes, models, recipe, seed=settings.seed, embedding=outcomes.embedding, limits=limits)
     verdict = judge(

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row
 
-from routing_core.errors import ChecksFailedError, SettingsError
+from routing_core.errors import ChecksFailedError, SettingsError, masked
 from routing_core.settings import Settings
 from routing_core.steps.opening import Means, as_it_was, as_opened, whole_plan, with_todays_policy
 from routing_core.store import (
@@ -37,6 +37,9 @@ from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading, writing
 from routing_core.store.gather import Gathered, gather, query_ids, read_part, scatter
 from routing_core.store.shards import read_directory, read_shard, write_shard
+
+_LONGEST_REASON = 2000
+"""Characters of a failure that are stored with the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -459,7 +462,7 @@ def finish(run_id: int, settings: Settings) -> dict[str, Any]:
         check_run(run_id, settings)
         return publish_run(run_id, settings)
     except BaseException as error:
-        fail_run(run_id, settings, reason=f"{type(error).__name__}: {error}")
+        fail_run(run_id, settings, reason=masked(f"{type(error).__name__}: {error}")[:_LONGEST_REASON])
         raise
 
 

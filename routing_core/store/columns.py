@@ -343,4 +343,14 @@ def fault_details(column: Column, array: pa.Array, faults: tuple[Fault, ...]) ->
     """``(row, sentence)`` for every faulty row of a column; the array as it was in the file."""
     for fault in faults:
         for row in fault.rows.tolist():
-            yield row, f"{column.name} {fault.rule}, got {shown(array, row)}"
+            yield row, f"{column.name} {fault.rule}, got {_told(column, array, row)}"
+
+
+def _told(column: Column, array: pa.Array, row: int) -> str:
+    """The value for a message that is stored; of a prompt its length alone, for prompts are kept nowhere."""
+    if column.name not in _FREE_TEXT or not array.slice(row, 1)[0].is_valid:
+        return shown(array, row)
+    try:
+        return f"{pc.binary_length(_text(column, array.slice(row, 1)))[0].as_py()} bytes of text"
+    except ContractError:
+        return "another type"

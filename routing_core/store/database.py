@@ -110,6 +110,7 @@ def _migrate(impatient: Engine) -> None:
     command.upgrade(_alembic(impatient), "head")
     with impatient.connect() as connection, connection.begin():
         _renew_views(connection)
+        _renew_roles(connection)
 
 
 def _impatient(engine: Engine) -> Engine:
@@ -178,6 +179,21 @@ def _renew_views(connection: Connection) -> None:
         connection.execute(text(f"DROP VIEW IF EXISTS {view_name(file)}"))
     for file in view_files():
         connection.execute(text(file.read_text()))
+
+
+def grant_roles(connection: Connection) -> None:
+    """Make the roles of ``sql/roles.sql`` in PostgreSQL, or renew their rights."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute((_SQL / "roles.sql").read_text())
+
+
+def _renew_roles(connection: Connection) -> None:
+    """Renew the rights of roles that were made before: a view that is made again has lost them."""
+    if connection.dialect.name == "postgresql":
+        made = text("SELECT count(*) FROM pg_roles WHERE rolname IN ('nightshift_writer', 'nightshift_analyst')")
+        if connection.execute(made).scalar_one() == 2:
+            grant_roles(connection)
 
 
 def _alembic(engine: Engine) -> Config:

@@ -109,7 +109,12 @@ def serving_of(connection: Connection, run_id: int) -> dict[str, str]:
 
 
 def write_parquet(
-    directory: Path, plan: pa.Table, root: str, files: Mapping[tuple[date, str], InputFile]
+    directory: Path,
+    plan: pa.Table,
+    root: str,
+    files: Mapping[tuple[date, str], InputFile],
+    *,
+    prompts: bool = True,
 ) -> list[Written]:
     """Write the plan as one Parquet file, in order of batch, model and query.
 
@@ -122,6 +127,8 @@ def write_parquet(
         Root of the backlog.
     files : mapping of (day, name) to InputFile
         The run's input, as it was listed.
+    prompts : bool
+        Whether the prompts are written too; without them, day, file and row tell where each is.
 
     Raises
     ------
@@ -129,9 +136,9 @@ def write_parquet(
         If an input file is not the one listed.
     """
     plan = _sorted(plan, "batch_no", "model", "query_id")
-    schema = PLAN.append(pa.field("prompt", pa.large_string()))
+    schema = PLAN.append(pa.field("prompt", pa.large_string())) if prompts else PLAN
     with pq.ParquetWriter(str(directory / "plan.parquet"), schema, compression="zstd") as writer:
-        for part in _with_prompts(plan, root, files, directory):
+        for part in _with_prompts(plan, root, files, directory) if prompts else (plan,):
             writer.write_table(part.cast(schema))
     return [Written("plan.parquet", None, "plan", len(plan))]
 

@@ -394,9 +394,24 @@ def roll_back(connection: Connection, dt: date) -> tuple[Row[Any], Row[Any]]:
         )
     if run.supersedes_run_id is None:
         raise NotFoundError(f"run {run.run_id} of {dt} superseded no other, so there is none to go back to")
+    refuse_pruned(get_run(connection, run.supersedes_run_id))
     _update(connection, run.run_id, status="superseded", superseded_at=now(), rolled_back_at=now())
     _update(connection, run.supersedes_run_id, status="current", superseded_at=None)
     return get_run(connection, run.supersedes_run_id), get_run(connection, run.run_id)
+
+
+def refuse_pruned(run: Row[Any]) -> None:
+    """Refuse a run whose decisions were taken out.
+
+    Raises
+    ------
+    RunStateError
+    """
+    if run.pruned_at is not None:
+        raise RunStateError(
+            f"run {run.run_id} of {run.dt} was pruned on {run.pruned_at:%Y-%m-%d}: its decisions are kept no more",
+            remedy=f"routing route --dt {run.dt} plans the night anew",
+        )
 
 
 def fail(connection: Connection, run_id: int, reason: str) -> bool:

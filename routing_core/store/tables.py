@@ -82,6 +82,7 @@ routing_runs = Table(
     _column("published_at", Time, "When it became current or shadow.", null=True),
     _column("superseded_at", Time, "When another run took its place.", null=True),
     _column("failed_at", Time, "When it failed.", null=True),
+    _column("pruned_at", Time, "When all but this row of it was taken out; null while it is whole.", null=True),
     _column("failure", Text, "Why it failed.", null=True),
     _column(
         "sealed_at", Time, "When the plan was handed out to be executed; never replaced in silence after.", null=True

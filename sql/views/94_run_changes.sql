@@ -30,5 +30,7 @@ FROM (
     WHERE
         p.status NOT IN ('staged', 'failed')
         AND q.status NOT IN ('staged', 'failed')
+        AND p.pruned_at IS NULL
+        AND q.pruned_at IS NULL
     GROUP BY p.run_id, q.run_id, p.dt, d.query_id
 ) AS pairs
