@@ -148,3 +148,20 @@ def bench_churn(
     from routing_core.bench.churn import bench_churn as measure
 
     show(as_json, measure(nights), lines)
+
+
+@bench.command("store")
+def bench_store(
+    rows: Annotated[int, typer.Option(min=1, help="Assignments of current nights.")] = 20_000_000,
+    per_night: Annotated[int, typer.Option(min=1, help="Assignments of one night.")] = 1_000_000,
+    dsn: Annotated[str | None, typer.Option(help="An empty PostgreSQL database; one of its own by default.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Markdown file whose table takes the figures up.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Load nights of assignments into PostgreSQL: time and EXPLAIN every view, size, and pruning one night."""
+    from routing_core.bench import store
+
+    figures = store.bench_store(rows, per_night=per_night, dsn=dsn)
+    if keep is not None:
+        store.keep(keep, figures)
+    show(as_json, figures, store.render)

@@ -400,6 +400,7 @@ def check_run(run_id: int, settings: Settings) -> dict[str, Any]:
         run = runs.get_run(connection, run_id)
         if run.status == "staged":
             runs.update_run(connection, run_id, rejected=results.count_rejected(connection, run_id))
+            results.total_assignments(connection, run_id)
         found = checks.run_checks(connection, run_id)
         broken = [check for check in found if check.offending and check.severity == "fail"]
         if not broken and run.status == "staged":

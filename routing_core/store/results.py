@@ -6,11 +6,24 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, bindparam, delete, func, insert, select, text, union_all
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+    union_all,
+)
 
 from routing_core.store import tables
 from routing_core.store.tables import (
     allocations,
+    assignment_totals,
     assignments,
     batches,
     deferred_queries,
@@ -32,6 +45,16 @@ def replace_night(connection: Connection, run_id: int, rows: Mapping[str, Rows])
         connection.execute(delete(table).where(table.c.run_id == run_id))
         if new:
             connection.execute(insert(table), [{"run_id": run_id, **row} for row in new])
+
+
+def total_assignments(connection: Connection, run_id: int) -> None:
+    """Sum a run's assignments by model, task and team, for the views that would else read every row of a year."""
+    table, team = assignment_totals, func.coalesce(assignments.c.team, literal_column("''"))
+    groups = (assignments.c.run_id, assignments.c.model, assignments.c.task, team)
+    sums = (func.sum(assignments.c[name]) for name in ("cost_usd", "mean_quality", "planned_quality"))
+    rows = select(*groups, func.count(), *sums).where(assignments.c.run_id == run_id).group_by(*groups)
+    connection.execute(delete(table).where(table.c.run_id == run_id))
+    connection.execute(insert(table).from_select([column.name for column in table.columns], rows))
 
 
 def count_rejected(connection: Connection, run_id: int) -> int:

@@ -277,6 +277,20 @@ assignments = Table(
     comment="One row per query that a run gives to a model.",
 )
 
+assignment_totals = Table(
+    "assignment_totals",
+    metadata,
+    _run_id(primary_key=True),
+    _column("model", Text, "Model.", primary_key=True),
+    _column("task", Text, "Task family.", primary_key=True),
+    _column("team", Text, "Team whose budget pays; empty where none does.", primary_key=True),
+    _column("assigned", BigInteger, "Queries given to the model."),
+    _column("planned_spend_usd", Double, "Predicted cost of those, USD."),
+    _column("mean_quality", Double, "Sum of their expected quality."),
+    _column("planned_quality", Double, "Sum of the quality planned with."),
+    comment="One row per run, model, task family and team with an assignment: sums of assignments, made when checked.",
+)
+
 deferred_queries = Table(
     "deferred_queries",
     metadata,
@@ -310,6 +324,7 @@ rejected_queries = Table(
     _column("query_id", Text, "Query, where the row has a readable identifier.", null=True),
     _column("reason", Text, "malformed, duplicate, no_eligible_model or expired."),
     _column("detail", Text, "Column, rule and value seen."),
+    Index(None, "query_id"),
     comment="One row per backlog row that cannot be routed.",
 )
 

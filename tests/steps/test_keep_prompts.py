@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 
@@ -57,5 +58,5 @@ def test_with_the_switch_off_not_even_exports_and_predictors_hold_text(world: Se
     before = set(world.predictors_root.iterdir())
     retrain(TONIGHT, world, run_key="without")
     for made in set(world.predictors_root.iterdir()) - before:
-        text = (made / "predictor.json").read_text()
-        assert '"preambles": {"after": [], "before": []}' in " ".join(text.split())
+        meta = json.loads((made / "predictor.json").read_text())["meta"]
+        assert meta["features"]["preambles"] == {"before": [], "after": []}
