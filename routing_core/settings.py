@@ -63,6 +63,12 @@ class Settings(BaseSettings):
 
     budget_usd: float = Field(default=10.0, ge=0, description="Budget of a night, USD.")
     team_budgets_usd: dict[str, float] = Field(default_factory=dict, description="Budget of each team's queries, USD.")
+    monthly_budget_usd: float | None = Field(
+        default=None, ge=0, description="Budget of the nights executed in a month, USD; a night gets at most its share."
+    )
+    monthly_team_budgets_usd: dict[str, float] = Field(
+        default_factory=dict, description="Budget of each team's queries in a month, USD."
+    )
     gpu_budget: dict[str, int] = Field(default_factory=lambda: {"h100": 16}, description="GPUs of each type.")
     service_window_minutes: float = Field(default=480.0, gt=0, description="How long the night's work may run.")
     batch_minutes: float = Field(default=2.0, gt=0, description="How long a batch runs.")
@@ -170,7 +176,7 @@ class Settings(BaseSettings):
             raise ValueError(f"tokens must be at least 0 and slots above 0, got {slots}")
         return slots
 
-    @field_validator("team_budgets_usd")
+    @field_validator("team_budgets_usd", "monthly_team_budgets_usd")
     @classmethod
     def _budgets_not_negative(cls, budgets: dict[str, float]) -> dict[str, float]:
         if any(not usd >= 0 for usd in budgets.values()):

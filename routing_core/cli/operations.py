@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from routing_core.cli.app import app
-from routing_core.cli.output import Json, lines, ready_settings, show
+from routing_core.cli.output import Json, lines, ready_settings, show, yesterday
 
 
 @app.command()
@@ -33,6 +33,27 @@ def prune(
     from routing_core.steps.prune import prune as step
 
     show(as_json, step(ready_settings(), keep_days=keep_days, dry_run=dry_run), lines)
+
+
+@app.command()
+def budget(
+    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="The current month by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show a month's money: planned, settled, at risk and left, by night and by team."""
+    from routing_core.steps.money import month_ledger as step
+
+    show(as_json, step(month or f"{yesterday():%Y-%m}", ready_settings()), _ledger)
+
+
+def _ledger(result: dict[str, Any]) -> str:
+    nights = [
+        f"{row['execution_date']}  {row['team']:<12}  planned {row['planned_usd']:.6g}, "
+        f"settled {row['settled_usd']:.6g}, outstanding {row['outstanding_usd']:.6g}, at risk {row['at_risk_usd']:.6g}"
+        for row in result["nights"]
+    ]
+    teams = [f"team {team.pop('team')}\n{lines(team)}" for team in map(dict, result["teams"])]
+    return "\n".join([lines({k: v for k, v in result.items() if k not in ("nights", "teams")}), *teams, *nights])
 
 
 def _examined(result: dict[str, Any]) -> str:

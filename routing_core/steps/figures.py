@@ -160,6 +160,7 @@ def _team_rows(
         {
             "team": name,
             "budget_usd": settings.team_budgets_usd[name],
+            "month_budget_usd": settings.monthly_team_budgets_usd.get(name),
             "cost_margin": float(plan.team_margin[k]),
             "assigned": int((team == k).sum()),
             "planned_spend_usd": float(spend[team == k].sum()),

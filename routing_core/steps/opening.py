@@ -65,6 +65,7 @@ class Means:
             "carried_from_run_id": self.carried_from_run_id,
             "base_run_id": self.base_run_id,
             "budget_usd": self.settings.budget_usd,
+            "month_budget_usd": self.settings.monthly_budget_usd,
         }
 
 

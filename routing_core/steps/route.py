@@ -133,7 +133,7 @@ def _means(connection: Connection, dt: date, settings: Settings, options: RouteO
         else:
             means = with_todays_policy(connection, run, settings, read_catalog(settings.catalog_file))
         return replace(means, settings=options.apply(means.settings))
-    asked = options.apply(settings)
+    asked = money.within_month(connection, dt, options.apply(settings), asked=options.budget_usd is not None)
     before, sources = None, []
     if _is_chained(connection, dt, options):
         before = runs.take_up_from(connection, dt, asked.carry_over_days)

@@ -1,4 +1,4 @@
-"""A year of nights: runs that are pruned, and sums of assignments that views read instead of millions of rows."""
+"""A year of nights: runs that are pruned, budgets of months, and sums that views read instead of millions of rows."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,6 +19,21 @@ def upgrade() -> None:
             sa.DateTime(timezone=True),
             nullable=True,
             comment="When all but this row of it was taken out; null while it is whole.",
+        ),
+    )
+    op.add_column(
+        "routing_runs",
+        sa.Column(
+            "month_budget_usd", sa.Double(), nullable=True, comment="Budget of its month in force, USD; null for none."
+        ),
+    )
+    op.add_column(
+        "run_teams",
+        sa.Column(
+            "month_budget_usd",
+            sa.Double(),
+            nullable=True,
+            comment="Its budget of the month in force, USD; null for none.",
         ),
     )
     op.create_index(op.f("ix_rejected_queries_query_id"), "rejected_queries", ["query_id"])
@@ -48,4 +63,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("assignment_totals")
     op.drop_index(op.f("ix_rejected_queries_query_id"), "rejected_queries")
+    op.drop_column("run_teams", "month_budget_usd")
+    op.drop_column("routing_runs", "month_budget_usd")
     op.drop_column("routing_runs", "pruned_at")
