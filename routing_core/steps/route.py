@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row
 
 from routing_core.errors import ChecksFailedError, SettingsError, masked
 from routing_core.settings import Settings
+from routing_core.steps import money
 from routing_core.steps.opening import Means, as_it_was, as_opened, whole_plan, with_todays_policy
 from routing_core.store import (
     allocations,
