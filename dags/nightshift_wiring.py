@@ -9,6 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import CronDataIntervalTimetable, ExceptionRetryPolicy, Param, RetryAction, RetryRule
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from nightshift_alerts import failed, late, late_after
 
 from routing_core.errors import NightshiftError, SettingsError
 
@@ -25,6 +28,7 @@ PATIENCE: dict[str, Any] = {
     "retry_delay": timedelta(seconds=30),
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=10),
+    "on_failure_callback": failed,
     # A named refusal says what to change, and trying again changes nothing; nor does it install a library. What has no
     # name of ours (a lost connection, a killed process, a full disk) may pass, and is tried again.
     "retry_policy": ExceptionRetryPolicy(
@@ -36,6 +40,28 @@ PATIENCE: dict[str, Any] = {
     ),
 }
 """Default arguments of every task."""
+
+
+def deadline(dag_id: str) -> DeadlineAlert | None:
+    """Tells when a run of the DAG is not done in time, where a time is set; the run goes on."""
+    after = late_after()
+    if after is None:
+        return None
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=after,
+        callback=AsyncCallback(late, kwargs={"dag_id": dag_id, "after": str(after)}),
+    )
+
+
+def measure(name: str, **figures: float | None) -> None:
+    """Report figures of a night as gauges ``nightshift.<name>.<figure>`` by Airflow's StatsD or OpenTelemetry."""
+    from airflow.sdk.observability import stats
+
+    for figure, value in figures.items():
+        if value is not None:
+            stats.gauge(f"nightshift.{name}.{figure}", float(value))
+
 
 POLICIES = ["as_of", "latest"]
 

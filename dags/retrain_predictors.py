@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import Asset, AssetAlias, dag, task
+from nightshift_alerts import tell
 from nightshift_waits import Awaited, WaitFor
 from nightshift_wiring import (
     EVERY_NIGHT,
@@ -30,6 +31,7 @@ from nightshift_wiring import (
     date_of,
     date_param,
     day_before,
+    deadline,
     dry_run_param,
     run_key,
 )
@@ -52,12 +54,14 @@ def retrain(dt: str, **context: Any) -> dict[str, Any]:
     from datetime import date
 
     from routing_core.settings import load_settings
+    from routing_core.steps import watch
     from routing_core.steps.retrain import retrain as step
 
     dry_run = context["params"]["dry_run"]
     verdict = step(date.fromisoformat(dt), load_settings(), run_key=run_key(context), dry_run=dry_run)
     if not dry_run:
         context["outlet_events"][WHEN_KEPT].add(VERDICTS, extra=verdict)
+        tell(watch.verdict_alerts(date.fromisoformat(dt), load_settings()), dt=dt)
     return verdict
 
 
@@ -67,6 +71,7 @@ def retrain(dt: str, **context: Any) -> dict[str, Any]:
     catchup=False,
     max_active_runs=1,
     default_args=PATIENCE,
+    deadline=deadline("retrain_predictors"),
     doc_md=__doc__,
     tags=["nightshift"],
     params={"dt": date_param(), "dry_run": dry_run_param()},

@@ -28,6 +28,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import Asset, AssetAlias, Param, TriggerRule, dag, task
+from nightshift_alerts import tell
 from nightshift_waits import Awaited, WaitFor
 from nightshift_wiring import (
     EVERY_NIGHT,
@@ -37,7 +38,9 @@ from nightshift_wiring import (
     date_of,
     date_param,
     day_before,
+    deadline,
     dry_run_param,
+    measure,
     policy_param,
     run_key,
 )
@@ -86,6 +89,9 @@ PARAMS = {
     ),
     "dry_run": dry_run_param(),
 }
+
+_MEASURED = ("assigned", "deferred", "rejected", "budget_usd", "planned_spend_usd", "expected_quality", "gap")
+"""Figures of a published night that are reported as gauges."""
 
 
 @task(multiple_outputs=True)
@@ -183,12 +189,18 @@ def check(**context: Any) -> dict[str, Any]:
 @task(outlets=[WHEN_CURRENT])
 def publish(run: int, **context: Any) -> dict[str, Any]:
     """Make the run current and its predecessor superseded, in one transaction."""
+    from datetime import date
+
     from routing_core.settings import load_settings
-    from routing_core.steps import route
+    from routing_core.steps import read, route, watch
 
     published = route.publish_run(run, load_settings())
     if published["status"] == "current":
         context["outlet_events"][WHEN_CURRENT].add(NIGHTS, extra=published)
+        dt = date.fromisoformat(published["dt"])
+        figures = read.status(dt, load_settings())
+        measure("night", **{name: figures[name] for name in _MEASURED})
+        tell(watch.night_alerts(dt, load_settings()), run=run)
     return published
 
 
@@ -214,6 +226,7 @@ def close_run(run: int, **context: Any) -> str:
     catchup=False,
     max_active_runs=3,
     default_args=PATIENCE,
+    deadline=deadline("route_backlog"),
     doc_md=__doc__,
     tags=["nightshift"],
     params=PARAMS,

@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import Asset, AssetAlias, dag, task
+from nightshift_alerts import tell
 from nightshift_wiring import EVERY_NIGHT, FIRST_NIGHT, PATIENCE, date_of, date_param, dry_run_param
 
 SETTLEMENTS = Asset("nightshift://settlements")
@@ -41,6 +42,7 @@ def settle(dt: str, **context: Any) -> list[dict[str, Any]]:
     from datetime import date
 
     from routing_core.settings import load_settings
+    from routing_core.steps import watch
     from routing_core.steps.settle import settle_nights
 
     dry_run = context["params"]["dry_run"]
@@ -48,6 +50,9 @@ def settle(dt: str, **context: Any) -> list[dict[str, Any]]:
     short = [{"dt": str(one["dt"]), **{name: one[name] for name in ("run_id", "settled", "missing")}} for one in nights]
     if short and not dry_run:
         context["outlet_events"][WHEN_KEPT].add(SETTLEMENTS, extra={"nights": short})
+    if not dry_run:
+        for one in nights:
+            tell(watch.settlement_alerts(date.fromisoformat(str(one["dt"])), load_settings()), run=one["run_id"])
     return short
 
 

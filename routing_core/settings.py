@@ -159,6 +159,18 @@ class Settings(BaseSettings):
     chunks: int = Field(default=4, ge=1, description="Chunks that a backlog is estimated and written in.")
     gap: float = Field(default=1e-6, gt=0, description="Gap to prove before the solver stops.")
     seed: int = Field(default=20260101, ge=0, description="Seed of everything that draws.")
+    late_after_hours: float | None = Field(
+        default=None,
+        gt=0,
+        description="Hours after which somebody is told that a DAG run is late, by Airflow's deadlines; none by default. "
+        "Airflow 3.3 cannot run `airflow dags test` on a DAG with a deadline.",
+    )
+    alert_deferred_share: float = Field(
+        default=0.2, ge=0, le=1, description="Share of a night's queries that may be deferred before somebody is told."
+    )
+    alert_webhook: SecretStr = Field(
+        default=SecretStr(""), description="URL that alerts are posted to as JSON; empty posts none."
+    )
     wait_limit_minutes: float = Field(default=120.0, ge=0, description="Longest wait for data that is not there yet.")
     wait_poll_seconds: float = Field(default=10.0, gt=0, description="How often a wait looks.")
 
@@ -295,7 +307,7 @@ def _whose(error: ErrorDetails) -> str:
 
 def _seen(error: ErrorDetails) -> str:
     """The refused value, but never a DSN, alone or among all settings, nor one under a name nobody knows."""
-    if not error["loc"] or "dsn" in error["loc"] or error["type"] == "extra_forbidden":
+    if not error["loc"] or {"dsn", "alert_webhook"} & set(error["loc"]) or error["type"] == "extra_forbidden":
         return ""
     try:
         shown = masked(repr(error.get("input")))

@@ -218,7 +218,7 @@ def _ask(connection: Connection, view: str, nights: list[date]) -> dict[str, Any
     scans = sorted(set(_scans(plan[0]["Plan"])))
     return {
         "view": view,
-        "question": question.removeprefix("WHERE ").replace(":", "") or "all of it",
+        "question": question.removeprefix("WHERE ").replace(":", "a ").replace("a dt", "a night") or "all of it",
         "seconds": round(min(seconds), 4),
         "rows": found,
         "index_backed": not any(scan.startswith("Seq Scan") and scan.endswith(_LARGE) for scan in scans),
