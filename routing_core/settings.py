@@ -162,7 +162,7 @@ class Settings(BaseSettings):
     late_after_hours: float | None = Field(
         default=None,
         gt=0,
-        description="Hours after which somebody is told that a DAG run is late, by Airflow's deadlines; none by default. "
+        description="Hours after which a DAG run is told to be late, by Airflow's deadlines; by default never. "
         "Airflow 3.3 cannot run `airflow dags test` on a DAG with a deadline.",
     )
     alert_deferred_share: float = Field(
