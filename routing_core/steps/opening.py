@@ -15,7 +15,7 @@ from routing_core.records.catalog import Catalog
 from routing_core.settings import Settings, execution_date
 from routing_core.store import allocations, catalogs, runs, versions
 
-_PLACES = frozenset({"home", "dsn", "catalog", "outcomes", "backlog"})
+_PLACES = frozenset({"home", "dsn", "catalog", "outcomes", "backlog", "alert_webhook"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,8 @@ def test_every_task_tells_of_its_failure(dag_id: str, load_dag: Any, alerts: Any
     assert not dag.deadline
     for task in dag.tasks:
         callbacks = task.on_failure_callback
-        assert alerts.failed in (callbacks if isinstance(callbacks, list | tuple) else [callbacks])
+        told = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+        assert [(one.__module__, one.__name__) for one in told] == [("nightshift_alerts", "failed")]
 
 
 def test_a_deadline_is_as_long_as_it_is_set(alerts: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
