@@ -45,7 +45,7 @@ def _login(settings: Settings, role: str) -> Iterator[Settings]:
     with database.writing(settings) as connection:
         database.grant_roles(connection)
         connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'x' IN ROLE nightshift_{role}"))
-    url = make_url(settings.database_url).set(username=name, password="x")  # noqa: S106
+    url = make_url(settings.database_url).set(username=name, password="x")
     theirs = settings.model_copy(update={"dsn": SecretStr(url.render_as_string(hide_password=False))})
     yield theirs
     database.engine(theirs).dispose()
