@@ -64,7 +64,7 @@ def explain(
         "solver_status": solution.status.value,
         "passes": solution.passes,
         "core_queries": solution.core_queries,
-        **_budget_figures(plan, settings),
+        **_budget_figures(plan),
     }
     decided: dict[str, NDArray[Any]] = {
         "model": solution.model,
@@ -117,8 +117,8 @@ def served_tables(
     }
 
 
-def _budget_figures(plan: Plan, settings: Settings) -> dict[str, Any]:
-    return {"cost_margin": plan.margin, "planning_budget_usd": settings.budget_usd / plan.margin}
+def _budget_figures(plan: Plan) -> dict[str, Any]:
+    return {"cost_margin": plan.margin, "gpu_usd": plan.gpu_usd, "planning_budget_usd": plan.budget}
 
 
 def _cause_codes(problem: Problem, solution: Solution) -> NDArray[np.int8]:
@@ -265,7 +265,7 @@ def _nothing(
     kinds = dict(zip(PARTS, (np.int16, np.int32, np.int16, np.float32, np.int8, np.float64), strict=True))
     return Explained(
         decided={name: np.empty(0, dtype=kind) for name, kind in kinds.items()},
-        figures={**figures, **_budget_figures(plan, settings)},
+        figures={**figures, **_budget_figures(plan)},
         tables={
             "run_models": _model_rows(plan, catalog, fleet, prices, zero.astype(np.int64), zero),
             "run_teams": _team_rows(plan, settings, np.empty(0, np.int32), np.empty(0)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +41,10 @@ class Plan:
         Factor by which planned spend stays below the budget, at least 1.
     team_margin : ndarray of float64, shape (n_teams,)
         The same of each team's budget.
+    gpu_usd : float, USD
+        What the GPUs of the night cost; the budget pays it first.
+    budget : float, USD, at least 0
+        What is left of the night's budget to plan with.
     propensity : ndarray of float64, shape (n_queries,), in (0, 1]
         Probability with which each query got what it got; 1 without exploration. With exploration, the solution's
         bound is that of the problem with the drawn queries held to their models.
@@ -51,6 +55,8 @@ class Plan:
     capacity: tuple[int | None, ...]
     margin: float
     team_margin: NDArray[np.float64]
+    gpu_usd: float
+    budget: float
     propensity: NDArray[np.float64]
 
 
@@ -117,7 +123,7 @@ def make(
     if not len(night):
         return empty
     teams = team_budgets(settings) / empty.team_margin
-    problem = pose(night, empty.capacity, settings.budget_usd / empty.margin, teams, settings.batches)
+    problem = pose(night, empty.capacity, empty.budget, teams, settings.batches)
     solution, propensity = decide(problem, night, settings), empty.propensity
     posed = problem
     if probes is not None:
@@ -141,7 +147,20 @@ def make_empty(
     )
     sizes = np.bincount(night.team[night.team >= 0], minlength=len(settings.team_budgets_usd))
     team_margin = np.array([max(1.0, margin_of(int(size))) for size in sizes])
-    return Plan(None, None, capacity, max(1.0, margin_of(len(night))), team_margin, np.ones(len(night)))
+    margin, gpu_usd = max(1.0, margin_of(len(night))), gpu_hours_usd(catalog, fleet.instances, settings)
+    budget = planning_budget(settings.budget_usd, margin, gpu_usd)
+    return Plan(None, None, capacity, margin, team_margin, gpu_usd, budget, np.ones(len(night)))
+
+
+def gpu_hours_usd(catalog: Catalog, instances: Mapping[str, int], settings: Settings) -> float:
+    """What the GPU-hours of instances, by model, cost for the service window, USD; an allocation counts the same."""
+    gpus = sum(model.gpus_per_instance * instances.get(model.name, 0) for model in catalog)
+    return settings.gpu_hour_usd * settings.service_window_minutes / 60 * gpus
+
+
+def planning_budget(budget_usd: float, margin: float, gpu_usd: float) -> float:
+    """What is left of a budget for planned spend, USD: after the margin and the GPU-hours, as an allocation has it."""
+    return max(0.0, budget_usd / margin - gpu_usd)
 
 
 def team_budgets(settings: Settings) -> NDArray[np.float64]:

@@ -30,6 +30,7 @@ _MORE = (
     "carried_rows",
     "planning_budget_usd",
     "cost_margin",
+    "gpu_usd",
     "batching",
     "batches",
     "robust_method",

@@ -163,7 +163,7 @@ def _pose(rest: Gathered, night: Gathered, kept: Kept, left: plan.Plan, settings
     return plan.pose(
         rest,
         left.capacity,
-        max(0.0, settings.budget_usd / left.margin - float(paid.sum())),
+        max(0.0, left.budget - float(paid.sum())),
         np.maximum(0.0, teams / left.team_margin - paid_by),
         # A night whose last batch has begun has none left; the one posed stands empty, for all are too late for it.
         max(1, settings.batches - through),

@@ -15,7 +15,7 @@ from routing_core.records.assignments import DEFERRED
 from routing_core.route.problem import Problem
 from routing_core.settings import Settings
 from routing_core.steps.opening import as_opened
-from routing_core.steps.plan import familiar_or_careful, pose, team_budgets
+from routing_core.steps.plan import familiar_or_careful, planning_budget, pose, team_budgets
 from routing_core.steps.probation import Until, withhold
 from routing_core.store import results, runs
 from routing_core.store.database import reading
@@ -57,17 +57,26 @@ class Retained:
 
     def problem(self) -> Problem:
         """The problem that was solved; there is none of a night without a routable query."""
-        return self.problem_with(self.settings.budget_usd, self.capacity)
+        return self.problem_with(float(self.run.budget_usd), self.capacity)
+
+    @property
+    def gpu_usd(self) -> float:
+        """What the night's GPU-hours took of its budget, USD."""
+        return float(self.run.gpu_usd or 0.0)
 
     def problem_with(
-        self, budget_usd: float, capacity: tuple[int | None, ...], night: Gathered | None = None
+        self,
+        budget_usd: float,
+        capacity: tuple[int | None, ...],
+        night: Gathered | None = None,
+        gpu_usd: float | None = None,
     ) -> Problem:
-        """The same with another budget (before its margin, USD), other capacities, or the night estimated anew."""
+        """The same with another budget (before margin and GPU-hours, USD), other capacities, estimates or GPUs."""
         teams = team_budgets(self.settings) / self.team_margin
         return pose(
             self.night if night is None else night,
             capacity,
-            budget_usd / self.run.cost_margin,
+            planning_budget(budget_usd, self.run.cost_margin, self.gpu_usd if gpu_usd is None else gpu_usd),
             teams,
             self.settings.batches,
         )

@@ -17,7 +17,7 @@ from routing_core.records.catalog import Catalog
 from routing_core.route.admission import capacity_per_batch
 from routing_core.route.solution import Solution
 from routing_core.settings import Settings
-from routing_core.steps.plan import decide
+from routing_core.steps.plan import decide, gpu_hours_usd
 from routing_core.steps.retained import Retained, current_night
 from routing_core.store import catalogs
 
@@ -32,6 +32,7 @@ class _Fleet:
     gpus: int | None
     instances: Mapping[str, int]
     capacity: tuple[int | None, ...]
+    gpu_usd: float
 
 
 def what_if(
@@ -81,7 +82,7 @@ def what_if(
     kept = current_night(dt, settings)
     if not len(kept.night):
         raise NotFoundError(f"the night of {dt} has no routable query to ask about")
-    own = _Fleet(None, _instances(kept), kept.capacity)
+    own = _Fleet(None, _instances(kept), kept.capacity, kept.gpu_usd)
     fleets = _fleets(kept, settings, gpus, gpu_type) if gpus else [own]
     points = [_point(kept, budget, fleet) for fleet in fleets for budget in budgets or [float(kept.run.budget_usd)]]
     _mark_efficient(points)
@@ -108,12 +109,12 @@ def _instances(kept: Retained) -> dict[str, int]:
     return {name: count for name, count in zip(kept.models, kept.instances, strict=True) if count is not None}
 
 
-def _decided(kept: Retained, budget: float, capacity: tuple[int | None, ...]) -> Solution:
-    return decide(kept.problem_with(budget, capacity), kept.night, kept.settings)
+def _decided(kept: Retained, budget: float, capacity: tuple[int | None, ...], gpu_usd: float) -> Solution:
+    return decide(kept.problem_with(budget, capacity, gpu_usd=gpu_usd), kept.night, kept.settings)
 
 
 def _point(kept: Retained, budget: float, fleet: _Fleet) -> dict[str, Any]:
-    solution = _decided(kept, budget, fleet.capacity)
+    solution = _decided(kept, budget, fleet.capacity, fleet.gpu_usd)
     rows = np.flatnonzero(solution.model != DEFERRED)
     quality = kept.night.mean_quality[rows, solution.model[rows]].sum(dtype=np.float64)
     return {
@@ -146,20 +147,28 @@ def _mark_efficient(points: list[dict[str, Any]]) -> None:
 def _next(kept: Retained, own: _Fleet) -> dict[str, Any]:
     """What one more of each would add to the night as it was."""
     usd = float(kept.run.budget_usd)
-    base = _decided(kept, usd, own.capacity)
+    base = _decided(kept, usd, own.capacity, own.gpu_usd)
     added = {}
     for j, name in enumerate(kept.models):
         count, slots = kept.instances[j], kept.capacity[j]
         if count is None:
             continue
         concurrency = _concurrency(kept, name, count, slots)
-        more = _decided(kept, usd, (*own.capacity[:j], (slots or 0) + concurrency, *own.capacity[j + 1 :]))
+        capacity = (*own.capacity[:j], (slots or 0) + concurrency, *own.capacity[j + 1 :])
+        more = _decided(kept, usd, capacity, own.gpu_usd + _instance_usd(kept, name))
         added[name] = max(0.0, more.objective - base.objective)
     return {
         "dollar": base.prices.budget / kept.run.cost_margin,
         "slot": dict(zip(kept.models, map(float, base.prices.capacity), strict=True)),
         "instance": added,
     }
+
+
+def _instance_usd(kept: Retained, name: str) -> float:
+    """What the GPU-hours of one more instance cost, USD."""
+    if not kept.settings.gpu_hour_usd:
+        return 0.0
+    return gpu_hours_usd(catalogs.of_run(kept.run, kept.settings), {name: 1}, kept.settings)
 
 
 def _concurrency(kept: Retained, name: str, count: int, slots: int | None) -> int:
@@ -208,6 +217,8 @@ def _fleet_problem(kept: Retained, catalog: Catalog) -> AllocationProblem:
         catalog=catalog,
         gpu_budget=asked.gpu_budget,
         api_capacity=np.array(per_night),
+        gpu_hour_usd=asked.gpu_hour_usd,
+        hours=asked.service_window_minutes / 60,
     )
 
 
@@ -223,4 +234,5 @@ def _fleet(problem: AllocationProblem, kept: Retained, kind: str, count: int) ->
         capacity_per_batch(model, plan.instances.get(model.name, 0), kept.settings.batch_minutes)
         for model in problem.catalog
     )
-    return _Fleet(count, dict(plan.instances), capacity)
+    gpu_usd = gpu_hours_usd(problem.catalog, plan.instances, kept.settings)
+    return _Fleet(count, dict(plan.instances), capacity, gpu_usd)

@@ -136,6 +136,7 @@ routing_runs = Table(
     _column("month_budget_usd", Double, "Budget of its month in force, USD; null for none.", null=True),
     _column("cost_margin", Double, "Factor by which planned spend stays below the budget, at least 1.", null=True),
     _column("planning_budget_usd", Double, "Budget planned with, after the margin, USD.", null=True),
+    _column("gpu_usd", Double, "Cost of the night's GPU-hours, which the budget pays first, USD.", null=True),
     _column("planned_spend_usd", Double, "Predicted cost of the assignments, USD.", null=True),
     _column("expected_quality", Double, "Mean predicted quality of the assigned queries.", null=True),
     _column(

@@ -30,6 +30,7 @@ TAMPERING = {
     "WHERE run_id = 1",
     "what_was_sent_is_kept": "UPDATE routing_runs SET base_run_id = 1, sent_through_batch = 99 WHERE run_id = 2; "
     f"UPDATE assignments SET model = 'another' WHERE run_id = 1 AND query_id = {ANY}",
+    "gpu_hours_are_within_budget": "UPDATE routing_runs SET gpu_usd = budget_usd + 1 WHERE run_id = 2",
     "few_are_deferred": "UPDATE routing_runs SET deferred = assigned + 1 WHERE run_id = 2",
 }
 

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from routing_core.cli import app
 from routing_core.errors import NotFoundError, SettingsError
 from routing_core.settings import Settings
-from routing_core.steps import read, retained, route
+from routing_core.steps import read, replan, retained, route
 from routing_core.steps.what_if import what_if
 from routing_core.steps.why import explain
+from routing_core.store import checks
 from routing_core.store.database import reading
 
 TONIGHT = date(2026, 11, 22)
@@ -60,6 +61,42 @@ def test_the_next_dollar_and_instance_are_worth_what_planning_with_them_gives(ro
     assert (b - a) / 0.0005 == pytest.approx(found["next"]["dollar"], rel=0.15)
     assert set(found["next"]["instance"]) == set(found["instances"])
     assert all(value >= 0 for value in found["next"]["instance"].values())
+
+
+def test_gpu_hours_are_paid_before_the_api_in_the_night_its_rest_and_its_questions(world: Settings):
+    (gpus,) = fetch(world, "SELECT sum(gpus) AS n FROM instance_allocations")
+    hours = world.service_window_minutes / 60
+    asked = world.model_copy(update={"gpu_hour_usd": 0.02 / (gpus["n"] * hours)})
+    route.route(TONIGHT, world, run_key="free")
+    free = read.status(TONIGHT, world)
+    route.route(TONIGHT, asked, run_key="priced")
+    night = read.status(TONIGHT, asked)
+    assert free["gpu_usd"] == 0
+    assert night["gpu_usd"] == pytest.approx(0.02)
+    assert night["planning_budget_usd"] == pytest.approx(0.05 / night["cost_margin"] - 0.02)
+    assert 0 < night["planned_spend_usd"] <= night["planning_budget_usd"] < free["planned_spend_usd"]
+    assert retained.current_night(TONIGHT, asked).problem().budget == pytest.approx(night["planning_budget_usd"])
+    own, none = (
+        what_if(TONIGHT, asked, budgets=[0.05])["points"][0],
+        what_if(TONIGHT, asked, budgets=[0.02])["points"][0],
+    )
+    assert own["objective"] == pytest.approx(night["objective"], rel=1e-9)
+    assert none["planned_spend_usd"] == 0
+    few = what_if(TONIGHT, asked, budgets=[0.05], gpus=[0])["points"][0]
+    assert few["planned_spend_usd"] > night["planning_budget_usd"]
+    replan.replan(TONIGHT, asked, replan.Change(), run_key="rest")
+    again = read.status(TONIGHT, asked)
+    assert again["planned_spend_usd"] <= again["planning_budget_usd"] == night["planning_budget_usd"]
+
+
+def test_a_budget_that_gpu_hours_use_up_leaves_the_api_nothing_and_warns(world: Settings):
+    asked = world.model_copy(update={"gpu_hour_usd": 1.0})
+    route.route(TONIGHT, asked, run_key="a")
+    assert read.status(TONIGHT, asked)["planned_spend_usd"] == 0
+    with reading(asked) as connection:
+        warned = [found.name for found in checks.run_checks(connection, 1) if found.offending]
+    assert "gpu_hours_are_within_budget" in warned
+    assert "spend_is_within_budget" not in warned
 
 
 def test_more_gpus_are_never_worse_and_the_frontier_is_not_beaten(routed: Settings):
