@@ -23,7 +23,7 @@ class Outturn:
         Late are settled on a later day than the plan was executed; ``by_other`` were answered by another model
         alone; ``corrected`` had outcomes that differ.
     planned_spend, actual_spend : ndarray, shape (n_models + 1, n_tasks + 1), USD
-        Of the settled.
+        Of the settled and of those answered by another model alone.
     predicted, realised : ndarray, shape (n_models + 1, n_tasks + 1)
         Mean quality of the settled, NaN of none.
     optimism, optimism_stderr : ndarray, shape (n_models + 1, n_tasks + 1)
@@ -59,6 +59,7 @@ def outturn(
     realised: NDArray[np.float64],
     planned_cost: NDArray[np.float64],
     actual_cost: NDArray[np.float64],
+    other_cost: NDArray[np.float64],
     *,
     late: NDArray[np.bool_],
     by_other: NDArray[np.bool_],
@@ -72,7 +73,8 @@ def outturn(
     shape : (n_models, n_tasks)
     predicted, realised : ndarray of float64, shape (n_assigned,), in [0, 1]
         Quality; ``realised`` is NaN where nothing is known yet.
-    planned_cost, actual_cost : ndarray of float64, shape (n_assigned,), USD
+    planned_cost, actual_cost, other_cost : ndarray of float64, shape (n_assigned,), USD
+        As planned, of the assigned model and of others; the last counts where the assigned model did not answer.
     late, by_other, corrected : ndarray of bool, shape (n_assigned,)
     """
     known = ~np.isnan(realised)
@@ -85,6 +87,7 @@ def outturn(
         return total(np.where(known, values, 0.0))
 
     count = total(known)
+    paid = known | by_other
     error = predicted - realised
     mean = _per(of_known(error), count)
     spread = np.maximum(_per(of_known(error**2), count) - mean**2, 0.0)
@@ -94,8 +97,8 @@ def outturn(
         late=total(known & late),
         by_other=total(by_other & ~known),
         corrected=total(corrected),
-        planned_spend=of_known(planned_cost),
-        actual_spend=of_known(actual_cost),
+        planned_spend=total(np.where(paid, planned_cost, 0.0)),
+        actual_spend=of_known(actual_cost) + total(np.where(paid & ~known, other_cost, 0.0)),
         predicted=_per(of_known(predicted), count),
         realised=_per(of_known(realised), count),
         optimism=mean,

@@ -106,6 +106,7 @@ def _outturn(run: Row[Any], assigned: Assigned, answers: Answers) -> Outturn:
         answers.quality,
         assigned.cost_usd,
         answers.cost_usd,
+        answers.other_cost_usd(),
         late=answers.first_day > executed,
         by_other=answers.by_other,
         corrected=answers.corrected,
@@ -113,11 +114,13 @@ def _outturn(run: Row[Any], assigned: Assigned, answers: Answers) -> Outturn:
 
 
 def _night_row(run: Row[Any], asked: Settings, assigned: Assigned, answers: Answers, found: Outturn) -> dict[str, Any]:
-    """The night as a whole: is it within its budget, when what is missing costs as much over plan as what is known?"""
+    """The night as a whole: is it within its budget, when what nobody answered costs as much over plan as the rest?"""
     figures = _figures(found, -1, -1)
     planned, actual = figures["planned_spend_usd"], figures["actual_spend_usd"]
     whole = float(assigned.cost_usd.sum())
-    projected = actual * whole / planned if planned > 0 else (actual if figures["settled"] else None)
+    projected = (
+        actual * whole / planned if planned > 0 else (actual if figures["settled"] + figures["by_other"] else None)
+    )
     return {
         "execution_date": run.execution_date,
         **{name: value for name, value in figures.items() if name != "planned_spend_usd"},
@@ -127,7 +130,7 @@ def _night_row(run: Row[Any], asked: Settings, assigned: Assigned, answers: Answ
         "planned_spend_usd": whole,
         "settled_planned_usd": planned,
         "projected_spend_usd": projected,
-        "overspent": None if projected is None else projected > run.budget_usd * (1 + 1e-9),
+        "overspent": None if projected is None else projected + (run.gpu_usd or 0.0) > run.budget_usd * (1 + 1e-9),
         "overspend_probability": asked.overspend_probability,
     }
 

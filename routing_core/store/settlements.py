@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, Select, delete, insert, select
 
 from routing_core.records.outcomes import OUTCOME_COLUMNS, Outcomes
 from routing_core.store.database import lock_writers
@@ -40,6 +40,10 @@ class Assigned:
         Indices into them.
     mean_quality, cost_usd, propensity : ndarray of float64, shape (n_assigned,)
         As planned.
+    since, until : ndarray of int64, shape (n_assigned,)
+        Days since 1970 of the partitions whose outcomes are of this run: from ``since`` to before ``until``. A
+        query_id is unique within a day's backlog only; from the day another night was executed that gave the id of
+        another query to a model, outcomes are that one's.
     """
 
     query_id: pa.Array
@@ -50,6 +54,8 @@ class Assigned:
     mean_quality: NDArray[np.float64]
     cost_usd: NDArray[np.float64]
     propensity: NDArray[np.float64]
+    since: NDArray[np.int64]
+    until: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.query_id)
@@ -89,6 +95,7 @@ class Answers:
     rejected: int = 0
     through: date | None = None
     _first: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+    _others: list[tuple[NDArray[Any], ...]] = field(default_factory=list)
 
     @classmethod
     def none_yet(cls, n: int) -> Answers:
@@ -137,6 +144,24 @@ class Answers:
         self.quality[at[newer]], self.cost_usd[at[newer]] = seen[newer].T
         self.first_day[at] = np.minimum(self.first_day[at], day)
 
+    def take_in_others(
+        self, at: NDArray[np.int64], model: NDArray[np.object_], cost: NDArray[Any], logged_at: NDArray[np.int64]
+    ) -> None:
+        """Take in outcomes of other models than the assigned ones; arguments as for :meth:`take_in`."""
+        self.by_other[at] = True
+        self._others.append((at, model.astype(str), logged_at, cost))
+
+    def other_cost_usd(self) -> NDArray[np.float64]:
+        """Cost of what other models answered, of each the outcome that counts: shape (n_assigned,), USD."""
+        total = np.zeros(len(self.quality))
+        if self._others:
+            at, model, logged_at, cost = (np.concatenate(parts) for parts in zip(*self._others, strict=True))
+            order = np.lexsort((cost, logged_at, model, at))
+            at, model, cost = at[order], model[order], cost[order]
+            last = np.append((at[1:] != at[:-1]) | (model[1:] != model[:-1]), [True] * bool(len(at))).astype(bool)
+            total += np.bincount(at[last], cost[last], len(total))
+        return total
+
 
 def _comes_again(at: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Entries that come again later."""
@@ -173,7 +198,41 @@ def read_assigned(connection: Connection, run_id: int) -> Assigned:
     numbers = {name: columns[name].to_numpy() for name in names[3:]}
     models, model = _coded(columns["model"])
     tasks, task = _coded(columns["task"])
-    return Assigned(columns["query_id"].combine_chunks(), models, tasks, model, task, **numbers)
+    query_id = columns["query_id"].combine_chunks()
+    since, until = _own_days(query_id, connection.execute(_elsewhere(run_id)))
+    return Assigned(query_id, models, tasks, model, task, **numbers, since=since, until=until)
+
+
+def _elsewhere(run_id: int) -> Select[Any]:
+    """Ids of a run's assignments that another night, executed since its day, gave to another query."""
+    ours, theirs = assignments.alias(), assignments.alias()
+    run, other = routing_runs.alias(), routing_runs.alias()
+    return (
+        select(ours.c.query_id, run.c.execution_date, other.c.execution_date)
+        .join(run, run.c.run_id == ours.c.run_id)
+        .join(theirs, (theirs.c.query_id == ours.c.query_id) & (theirs.c.first_dt != ours.c.first_dt))
+        .join(other, other.c.run_id == theirs.c.run_id)
+        .where(ours.c.run_id == run_id, other.c.dt != run.c.dt, other.c.execution_date >= run.c.dt)
+        .where(other.c.sealed_at.is_not(None) | (other.c.status == "current"))
+        .distinct()
+    )
+
+
+def _own_days(query_id: pa.Array, elsewhere: Iterable[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    since, until = np.full(len(query_id), _NOT_YET), np.full(len(query_id), _NEVER)
+    rows = list(elsewhere)
+    at = pc.index_in(pa.array([row[0] for row in rows], pa.string()), query_id).to_pylist()
+    for k, row in zip(at, rows, strict=True):
+        own, other = row[1], row[2]
+        if other > own:
+            until[k] = min(until[k], _day_number(other))
+        else:
+            since[k] = _day_number(own)
+    return since, until
+
+
+def _day_number(day: date) -> int:
+    return (day - date(1970, 1, 1)) // timedelta(days=1)
 
 
 def join_outcomes(assigned: Assigned, root: str | Path, first: date, through: date | None) -> Answers:
@@ -217,15 +276,18 @@ def _take_in_day(answers: Answers, assigned: Assigned, outcomes: Outcomes, day: 
     code = {name: k for k, name in enumerate(assigned.models)}
     model = np.fromiter((code.get(name, -1) for name in outcomes.model), dtype=np.int32, count=len(outcomes))
     ours = at >= 0
+    number = _day_number(day)
+    ours[ours] = (assigned.since[at[ours]] <= number) & (number < assigned.until[at[ours]])
     right = ours.copy()
     right[ours] = model[ours] == assigned.model[at[ours]]
-    answers.by_other[at[ours & ~right]] = True
+    logged_at, other = outcomes.logged_at.astype(np.int64), ours & ~right
+    answers.take_in_others(at[other], outcomes.model[other], outcomes.cost_usd[other], logged_at[other])
     answers.take_in(
         at[right],
         outcomes.quality[right],
         outcomes.cost_usd[right],
-        outcomes.logged_at[right].astype(np.int64),
-        (day - date(1970, 1, 1)) // timedelta(days=1),
+        logged_at[right],
+        number,
     )
 
 

@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
 
 from routing_core.errors import ContractError, NotFoundError
 from routing_core.settings import Settings
 from routing_core.steps import route, settle
 from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading, writing
+from routing_core.store.tables import assignments, routing_runs
 from routing_core.workload.synthetic import log_outcomes
 from routing_core.workload.truth import World
 
@@ -77,8 +78,8 @@ def test_late_missing_corrected_and_foreign_answers_are_counted_and_settling_aga
     night = settle.settle(TONIGHT, routed)
     wanted = dict(zip(COUNTS, (len(plan), 110, 10, len(plan) - 110, 3, 7), strict=True))
     assert {name: night[name] for name in COUNTS} == wanted
-    planned = sum(r.cost_usd for r in (*first, *late))
-    actual = sum(r.cost_usd for r in (*first, *late)) + sum(r.cost_usd for r in first[7:])
+    planned = sum(r.cost_usd for r in (*first, *late, *other))
+    actual = sum(r.cost_usd for r in (*first, *late)) + sum(r.cost_usd for r in first[7:]) + 3 * 9.0
     assert night["settled_planned_usd"] == pytest.approx(planned)
     assert night["actual_spend_usd"] == pytest.approx(actual)
     assert night["projected_spend_usd"] == pytest.approx(actual / planned * sum(r.cost_usd for r in plan))
@@ -158,6 +159,52 @@ def test_a_night_without_outcomes_is_all_missing_and_claims_no_overspend(world: 
     night = settle.settle(TONIGHT, world)
     assert (night["settled"], night["overspent"], night["realised_quality"]) == (0, None, None)
     assert fetch(world, "SELECT * FROM overspends") == []
+
+
+def test_what_other_models_answered_is_paid_for_once_each_and_counts_with_gpu_hours_as_overspend(world: Settings):
+    route.route(TONIGHT, world, run_key="a")
+    plan = assigned(world)
+    log(world, "a", MORROW, [(r.query_id, r.model, 1.0, r.cost_usd) for r in plan[2:]])
+    assert not settle.settle(TONIGHT, world)["overspent"]
+    with writing(world) as connection:
+        connection.execute(text("UPDATE routing_runs SET gpu_usd = budget_usd"))
+    assert settle.settle(TONIGHT, world)["overspent"]
+    with writing(world) as connection:
+        connection.execute(text("UPDATE routing_runs SET gpu_usd = 0"))
+    one, two = plan[:2]
+    log(
+        world,
+        "b",
+        MORROW,
+        [(one.query_id, "x", 0.1, 3.0), (one.query_id, "y", 0.1, 4.0), (two.query_id, "x", 0.1, 5.0)],
+    )
+    log(world, "c", LATER, [(one.query_id, "x", 0.1, 2.0), (plan[2].query_id, "x", 0.1, 100.0)])
+    night = settle.settle(TONIGHT, world)
+    spent = 2.0 + 4.0 + 5.0 + sum(r.cost_usd for r in plan[2:])
+    assert (night["by_other"], night["missing"], night["overspent"]) == (2, 2, True)
+    assert night["actual_spend_usd"] == pytest.approx(spent)
+    assert night["projected_spend_usd"] == pytest.approx(spent)
+
+
+@pytest.mark.parametrize("days_apart", [1, 3])
+def test_an_id_that_a_later_night_gave_to_another_query_settles_each_night_by_its_own_outcomes(
+    routed: Settings, days_apart: int
+):
+    later, executed = TONIGHT + timedelta(days_apart), MORROW + timedelta(days_apart)
+    with writing(routed) as connection:
+        run = dict(connection.execute(select(routing_runs)).mappings().one())
+        run |= {"run_id": 2, "dt": later, "execution_date": executed, "run_key": "b"}
+        rows = connection.execute(select(assignments)).mappings().all()
+        connection.execute(insert(routing_runs), [run])
+        connection.execute(insert(assignments), [dict(r) | {"run_id": 2, "dt": later, "first_dt": later} for r in rows])
+    plan = [row for row in assigned(routed) if row.run_id == 1]
+    log(routed, "a", MORROW, [(r.query_id, r.model, 1.0, r.cost_usd) for r in plan])
+    log(routed, "b", executed, [(r.query_id, r.model, 0.0, 3 * r.cost_usd) for r in plan])
+    for dt, quality, factor in ((TONIGHT, 1.0, 1.0), (later, 0.0, 3.0)):
+        night = settle.settle(dt, routed)
+        assert (night["settled"], night["corrected"]) == (len(plan), 0)
+        assert night["realised_quality"] == quality
+        assert night["actual_spend_usd"] == pytest.approx(factor * sum(r.cost_usd for r in plan))
 
 
 def test_what_cannot_be_settled_is_named(world: Settings):
