@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from routing_core import plain_yaml
 from routing_core.errors import CatalogError
@@ -38,9 +39,15 @@ def write_catalog(catalog: Catalog, path: Path) -> None:
     """Write ``catalog`` so that :func:`read_catalog` gives it back; the file appears whole or not at all."""
     content = {"models": [_plain(model) for model in catalog]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(plain_yaml.dump(content), encoding="utf-8")
-    scratch.replace(path)
+    scratch = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with scratch.open("w", encoding="utf-8") as file:
+            file.write(plain_yaml.dump(content))
+            file.flush()
+            os.fsync(file.fileno())  # or the name could outlive a crash that the content does not
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _load(path: Path) -> Any:
