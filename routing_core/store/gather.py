@@ -81,7 +81,8 @@ def gather(
         out, pages = _blank((n_queries, *shape), kind, scratch)
         for directory, place in zip(directories, places, strict=True):
             kept = place >= 0
-            out[place[kept]] = read_directory(directory, (name,))[name][kept]
+            if out.size:
+                out[place[kept]] = read_directory(directory, (name,))[name][kept]
         if pages is not None:
             pages.madvise(MADV_DONTNEED)  # what is written is on the disk, and need not stay resident
         return out
@@ -204,10 +205,9 @@ def _blank(shape: tuple[int, ...], kind: Any, scratch: Path | None) -> tuple[NDA
 
 
 def _careful_models(directories: Sequence[Path]) -> int:
-    """Columns of the careful estimates; none of a night that cannot switch to them."""
-    if not directories:
-        return 0
-    return int(read_directory(directories[0], ("careful_quality",))["careful_quality"].shape[1])
+    """Columns of the careful estimates; none of a night that cannot switch to them: a shard lacks them."""
+    careful = [read_directory(directory, ("careful_quality",))["careful_quality"] for directory in directories]
+    return min((int(one.shape[1]) for one in careful if len(one)), default=0)
 
 
 def _numpy(column: pa.ChunkedArray, teams: Sequence[str], fill: Any) -> NDArray[Any]:

@@ -16,6 +16,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+_EMPTY = {"careful_quality": ((0,), np.float32), "unfamiliar": ((), np.int8)}
+"""What stands for arrays that the shards of earlier versions lack: the shape of a row, and the kind."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shard:
@@ -98,4 +101,8 @@ def _read(directory: Path, name: str) -> Any:
     if table.exists():
         with pa.memory_map(str(table)) as source:
             return pa.ipc.open_file(source).read_all()
-    return np.load(directory / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    array = directory / f"{name}.npy"
+    if name in _EMPTY and not array.exists() and directory.exists():
+        shape, kind = _EMPTY[name]
+        return np.zeros((len(_read(directory, "penalty")), *shape), dtype=kind)
+    return np.load(array, mmap_mode="r", allow_pickle=False)

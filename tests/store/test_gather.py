@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -69,6 +70,20 @@ def test_a_writer_that_fails_leaves_no_shard(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(OSError, match="disk full"):
         write_shard(tmp_path / "s", shard_of(["q1"]))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_shards_of_a_version_without_careful_estimates_are_gathered_beside_new_ones(tmp_path: Path):
+    directories = written(tmp_path, [["q1", "q3"], ["q2"]])
+    for directory, ids in zip(directories, (["q1", "q3"], ["q2"]), strict=True):
+        shard = shard_of(ids)
+        write_shard(directory, replace(shard, careful_quality=shard.lower_quality))
+    assert gather(directories, MODELS, []).careful_quality.shape == (3, MODELS)
+    for name in ("careful_quality", "unfamiliar"):
+        (directories[1] / f"{name}.npy").unlink()
+    for order in (directories, directories[::-1], directories[1:]):
+        night = gather(order, MODELS, [])
+        assert night.careful_quality.shape == (len(night), 0)
+        assert night.unfamiliar.tolist() == [number if number != 2 else 0 for number in night.penalty]
 
 
 chunkings = st.lists(st.lists(st.integers(0, 12).map(lambda k: f"q{k:02d}"), max_size=6), max_size=4)
