@@ -48,8 +48,15 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if parsed.get_backend_name() in ("postgresql", "postgres"):
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        engine = create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        event.listen(engine, "connect", _tell_time_in_utc)
+        return engine
     raise SettingsError(f"dsn: the results database must be sqlite or postgresql, got {parsed.get_backend_name()!r}")
+
+
+def _tell_time_in_utc(connection: Any, _record: Any) -> None:
+    connection.execute("SET timezone = 'UTC'")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -174,9 +181,28 @@ def view_name(file: Path) -> str:
     return file.stem.split("_", 1)[1]
 
 
-def _renew_views(connection: Connection) -> None:
+def drop_views(connection: Connection) -> None:
+    """Drop the views, until the next :func:`migrate`."""
     for file in reversed(view_files()):
         connection.execute(text(f"DROP VIEW IF EXISTS {view_name(file)}"))
+
+
+@contextmanager
+def without_foreign_keys(connection: Connection) -> Iterator[None]:
+    """SQLite does not look at foreign keys meanwhile; a transaction must not have begun. PostgreSQL always does."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON")
+
+
+def _renew_views(connection: Connection) -> None:
+    drop_views(connection)
     for file in view_files():
         connection.execute(text(file.read_text()))
 

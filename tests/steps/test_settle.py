@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from alembic import command
 from sqlalchemy import insert, select, text
 
-from routing_core.errors import ContractError, NotFoundError
+from routing_core.errors import ContractError, NotFoundError, SchemaError
 from routing_core.settings import Settings
 from routing_core.steps import route, settle
+from routing_core.store import database
 from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading, writing
 from routing_core.store.tables import assignments, routing_runs
@@ -205,6 +207,23 @@ def test_an_id_that_a_later_night_gave_to_another_query_settles_each_night_by_it
         assert (night["settled"], night["corrected"]) == (len(plan), 0)
         assert night["realised_quality"] == quality
         assert night["actual_spend_usd"] == pytest.approx(factor * sum(r.cost_usd for r in plan))
+
+
+@pytest.mark.parametrize("revision", ["0001", "-1", "base"])
+def test_a_database_with_a_settled_night_goes_back_to_an_older_schema_and_on_again(routed: Settings, revision: str):
+    settle.settle(TONIGHT, routed)
+    before = fetch(routed, "SELECT count(*) AS n FROM assignments")[0]["n"]
+    command.downgrade(database._alembic(database.engine(routed)), revision)
+    with pytest.raises(SchemaError):
+        database.check_schema(routed)
+    database.migrate(routed)
+    database.check_schema(routed)
+    kept = 0 if revision == "base" else before
+    assert fetch(routed, "SELECT count(*) AS n FROM assignments")[0]["n"] == kept
+    assert len(fetch(routed, "SELECT * FROM nights")) == (1 if kept else 0)
+    if database.engine(routed).dialect.name == "sqlite":
+        assert fetch(routed, "PRAGMA foreign_key_check") == []
+        assert fetch(routed, "PRAGMA foreign_keys")[0]["foreign_keys"] == 1
 
 
 def test_what_cannot_be_settled_is_named(world: Settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, make_url, text
 
 from routing_core.errors import SchemaError
 from routing_core.settings import Settings, load_settings
@@ -49,6 +49,16 @@ def test_migrating_again_changes_nothing(settings: Settings):
 def test_a_database_without_schema_is_refused_with_the_command_that_makes_it(home):
     with pytest.raises(SchemaError, match="routing init-db"):
         database.check_schema(load_settings(home=home / "elsewhere"))
+
+
+def test_moments_are_told_in_utc_whatever_the_server_prefers(postgres_settings: Settings):
+    name = make_url(postgres_settings.database_url).database
+    with database.writing(postgres_settings) as connection:
+        connection.execute(text(f"ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'"))
+    database.engine(postgres_settings).dispose()
+    with database.reading(postgres_settings) as connection:
+        moment = connection.execute(text("SELECT timestamptz '2026-11-22 05:00:00+00'")).scalar_one()
+    assert str(moment) == "2026-11-22 05:00:00+00:00"
 
 
 def test_an_error_undoes_the_whole_transaction(settings: Settings):
