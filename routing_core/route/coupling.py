@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from routing_core.route.problem import Problem
+from routing_core.route.problem import NO_TEAM, Problem
 from routing_core.route.solution import Prices
 
 
@@ -131,11 +131,12 @@ def couple(problem: Problem, nested: frozenset[tuple[int, int]] = frozenset()) -
     nested : set of (model, batch)
         Deadline rows to hold: queries due by the batch's end must fit the model's batches until then.
     """
-    limits = _limits(problem, nested)
+    short = _short_teams(problem)
+    limits = _limits(problem, nested, short)
     deadlines = np.array(sorted({batch for _, batch in nested}), dtype=np.int64)
-    labels = _labels(problem, deadlines)
+    labels = _labels(problem, deadlines, short)
     if labels is None:
-        return Coupling(tuple(limits), _effect(problem, limits, np.array([[-1, problem.batches]])), None)
+        return Coupling(tuple(limits), _effect(problem, limits, np.array([[NO_TEAM, problem.batches]])), None)
     kinds, group = np.unique(labels, axis=0, return_inverse=True)
     return Coupling(tuple(limits), _effect(problem, limits, kinds), group.reshape(-1).astype(np.intp))
 
@@ -147,12 +148,22 @@ def night_capacity(problem: Problem) -> NDArray[np.int64]:
     return night
 
 
-def _limits(problem: Problem, nested: frozenset[tuple[int, int]]) -> list[Limit]:
+def _short_teams(problem: Problem) -> NDArray[np.intp]:
+    """Teams that would overspend if each of their queries got its dearest answer: the others' budgets cannot bind."""
+    if problem.team is None or problem.team_budget is None:
+        return np.empty(0, dtype=np.intp)
+    paying = np.flatnonzero(problem.team != NO_TEAM)
+    dearest = problem.cost.max(axis=1)[paying].astype(np.float64)
+    most = np.bincount(problem.team[paying], weights=dearest, minlength=len(problem.team_budget))
+    return np.flatnonzero(most > problem.team_budget)
+
+
+def _limits(problem: Problem, nested: frozenset[tuple[int, int]], short: NDArray[np.intp]) -> list[Limit]:
     limits = []
     if math.isfinite(problem.budget) and _may_exceed(problem, problem.budget):
         limits.append(Limit(Kind.BUDGET, problem.budget))
     if problem.team_budget is not None:
-        limits += [Limit(Kind.TEAM, float(usd), t) for t, usd in enumerate(problem.team_budget) if math.isfinite(usd)]
+        limits += [Limit(Kind.TEAM, float(problem.team_budget[t]), int(t)) for t in short]
     night = night_capacity(problem)
     limits += [
         Limit(Kind.CAPACITY, float(most), j, problem.batches) for j, most in enumerate(night) if 0 < most < len(problem)
@@ -170,15 +181,15 @@ def _may_exceed(problem: Problem, budget: float) -> bool:
     return problem.dearest * len(problem) > budget
 
 
-def _labels(problem: Problem, deadlines: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Team and first priced deadline of each query, shape (n_queries, 2); None where all are alike."""
-    columns = [np.full(len(problem), -1, dtype=np.int64), np.full(len(problem), problem.batches, dtype=np.int64)]
+def _labels(problem: Problem, deadlines: NDArray[np.int64], short: NDArray[np.intp]) -> NDArray[np.int64] | None:
+    """Short team and first priced deadline of each query, shape (n_queries, 2); None where all are alike."""
+    columns = [np.full(len(problem), NO_TEAM, dtype=np.int64), np.full(len(problem), problem.batches, dtype=np.int64)]
     if problem.team is not None:
-        columns[0] = problem.team.astype(np.int64)
+        columns[0] = np.where(np.isin(problem.team, short), problem.team, NO_TEAM)
     if problem.last_batch is not None and len(deadlines):
         after = np.append(deadlines, problem.batches)
         columns[1] = after[np.searchsorted(deadlines, problem.last_batch)]
-    if problem.team is None and (problem.last_batch is None or not len(deadlines)):
+    if not len(short) and (problem.last_batch is None or not len(deadlines)):
         return None
     return np.stack(columns, axis=1)
 

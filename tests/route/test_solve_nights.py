@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from routing_core.route.coupling import Kind, couple
 from routing_core.route.problem import UNLIMITED, Problem
 from routing_core.route.solve import Parameters, Solution, Status, solve
 from routing_core.route.verify import verify
@@ -133,3 +134,20 @@ def test_a_night_of_whales_is_not_called_proven_when_a_settled_row_would_pay() -
     )
     assert solution.objective <= by_hand * (1 + 1e-9)
     assert by_hand <= solution.bound * (1 + 1e-12)
+
+
+def test_only_teams_that_can_overspend_count_as_limits(kit: Any) -> None:
+    """A thousand teams, two of them poor: three groups, and the same plan as with the rich in no team."""
+    n = 2000
+    team = (np.arange(n) % 1000).astype(np.int32)
+    purses = np.full(1000, 1e3)
+    night = kit.night(n, 4, budget=4.0, room=9.0, team=team, team_budget=purses)
+    purses[[3, 500]] = 0.3 * np.bincount(team, weights=night.cost.max(axis=1))[[3, 500]]
+    night = replace(night, team_budget=purses)
+    coupling = couple(night)
+    assert [limit.index for limit in coupling.limits if limit.kind is Kind.TEAM] == [3, 500]
+    assert len(coupling.effect) == 3
+    poor = replace(night, team=np.where(np.isin(team, [3, 500]), team, -1).astype(np.int32))
+    assert np.array_equal(solve(night).model, solve(poor).model)
+    rich = couple(replace(night, team_budget=np.full(1000, 1e3)))
+    assert rich.group is None
