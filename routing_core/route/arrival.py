@@ -60,6 +60,7 @@ class Arrival:
     budget, spend : ndarray of float64, shape (n_batches,), USD
     budget_price : ndarray of float64, shape (n_batches,), quality per USD
     capacity_price : ndarray of float64, shape (n_batches, n_models), quality per query
+    team_price : ndarray of float64, shape (n_batches, n_teams), quality per USD
     load : ndarray of int64, shape (n_batches, n_models)
     exact_batches : int
         Batches that went to the exact solver.
@@ -75,6 +76,7 @@ class Arrival:
     spend: NDArray[np.float64]
     budget_price: NDArray[np.float64]
     capacity_price: NDArray[np.float64]
+    team_price: NDArray[np.float64]
     load: NDArray[np.int64]
     exact_batches: int
     seconds: float
@@ -83,14 +85,15 @@ class Arrival:
         """The night as one solution; its bound is that of the batches as they came, prices are means over them."""
         objective, bound = float(self.objective.sum()), float(self.bound.sum())
         gap = proven_gap(objective, bound, float(np.sum(problem.penalty, dtype=np.float64)))
-        teams = 0 if problem.team_budget is None else len(problem.team_budget)
         return Solution(
             model=self.model,
             batch=self.batch,
             objective=objective,
             bound=bound,
             gap=gap,
-            prices=Prices(float(self.budget_price.mean()), self.capacity_price.mean(axis=0), np.zeros(teams)),
+            prices=Prices(
+                float(self.budget_price.mean()), self.capacity_price.mean(axis=0), self.team_price.mean(axis=0)
+            ),
             spend=float(self.spend.sum()),
             load=self.load.sum(axis=0),
             status=Status.PROVEN if float(self.gap.max()) <= parameters.gap else Status.LIMITED,
@@ -107,6 +110,7 @@ class _Books:
     bound: NDArray[np.float64]
     spend: NDArray[np.float64]
     prices: NDArray[np.float64]
+    """Of the budget, every model and every team, by batch."""
     exact_batches: int = 0
 
 
@@ -145,12 +149,13 @@ def solve_arrival(
     sizes = np.array([len(rows) for rows in members])
     budget = _shares(problem.budget, sizes, len(problem))
     in_time = problem if problem.last_batch is None else _in_time(problem, batch_of)
+    teams = 0 if problem.team_budget is None else len(problem.team_budget)
     books = _Books(
         model=np.full(len(problem), DEFERRED, dtype=np.int16),
         objective=np.zeros(len(members)),
         bound=np.zeros(len(members)),
         spend=np.zeros(len(members)),
-        prices=np.zeros((len(members), 1 + problem.n_models)),
+        prices=np.zeros((len(members), 1 + problem.n_models + teams)),
     )
     with serial_blas():
         if money is Money.OWN and problem.team is None:
@@ -341,7 +346,7 @@ def _solve_in_turn(
         found = solve_nominal(batch, parameters, cost_price=price)
         books.model[rows], books.spend[b] = found.model, found.spend
         books.objective[b], books.bound[b] = found.objective, found.bound
-        books.prices[b, 0], books.prices[b, 1:] = found.prices.budget + price, found.prices.capacity
+        books.prices[b] = np.concatenate([[found.prices.budget + price], found.prices.capacity, found.prices.team])
     return had
 
 
@@ -389,7 +394,8 @@ def _arrival(
         budget=budget,
         spend=books.spend,
         budget_price=books.prices[:, 0],
-        capacity_price=books.prices[:, 1:],
+        capacity_price=books.prices[:, 1 : 1 + problem.n_models],
+        team_price=books.prices[:, 1 + problem.n_models :],
         load=load,
         exact_batches=books.exact_batches,
         seconds=seconds,

@@ -110,6 +110,20 @@ def test_late_and_poor_queries_wait(kit: Any) -> None:
     assert (poor.model[:3] == -1).all()
 
 
+def test_a_team_that_is_short_has_a_price_in_batches_as_in_the_night(kit: Any) -> None:
+    """The mean over the batches, as for capacity; a team with money enough has none."""
+    night, batch_of = _arrivals(kit, [60, 60])
+    team = np.arange(120, dtype=np.int32) % 2
+    asked = np.bincount(team, weights=night.cost.max(axis=1))
+    shared = replace(night, budget=np.inf, team=team, team_budget=asked * np.array([0.05, 1.0]))
+    found = solve_arrival(shared, batch_of)
+    assert found.team_price.shape == (2, 2)
+    prices = found.as_solution(shared, Parameters()).prices.team
+    assert prices[0] == pytest.approx(found.team_price[:, 0].mean())
+    assert prices[0] > 0
+    assert prices[1] == pytest.approx(0, abs=1e-12)
+
+
 def test_arrival_refuses_what_it_cannot_do(kit: Any) -> None:
     """Batches out of range, wrong shapes, and budgeted uncertainty are named."""
     night, batch_of = _arrivals(kit, [5, 5])
