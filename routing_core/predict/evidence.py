@@ -151,14 +151,19 @@ def _trials(
     fold: NDArray[np.int64],
     limits: Limits | None,
 ) -> list[Trial]:
-    """Plan every held-out night with every option under the same budgets and capacities."""
+    """Plan every held-out night with every option under the same budgets and capacities.
+
+    What an option learns, it learns from the other nights.
+    """
+    quality = labels.quality[rows]
     per_query = budgets(mean, cost) if limits is None else [limits.per_query]
     parts = np.zeros((len(options), len(rows)))
     for night in np.unique(fold):
-        here = np.flatnonzero(fold == night)
+        here, others = np.flatnonzero(fold == night), fold != night
         capacity = None if limits is None else limits.capacity_of(len(here))
         for option, earned in zip(options, parts, strict=True):
-            lower = option.lower(mean[here], std[here])
+            learned = robustness(option.method, option.level, mean[others], quality[others])
+            lower = learned.lower(mean[here], std[here])
             for budget in per_query:
                 choice = plan(lower, cost[here], budget * len(here), capacity)
                 earned[here] += plan_value(choice, labels, rows[here], mean[here]).parts / len(per_query)

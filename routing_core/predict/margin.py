@@ -51,7 +51,8 @@ class CostMargin:
     def factor(self, n_queries: int, probability: float = PROBABILITIES[0]) -> float:
         """Factor for a batch.
 
-        Between calibrated sizes it is linear in 1/√n, as the error of a sum is; beyond the largest it stays.
+        Between calibrated sizes it is linear in 1/√n, as the error of a sum is; beyond the largest it stays. Below the
+        smallest, what is above 1 grows as 1/√n.
         Between calibrated probabilities, the more cautious one counts.
 
         Parameters
@@ -63,8 +64,11 @@ class CostMargin:
         """
         cautious = [i for i, p in enumerate(PROBABILITIES) if p <= probability]
         row = self.factors[cautious[0] if cautious else -1]
+        size, smallest = max(n_queries, 1), int(self.sizes[0])
+        if size < smallest and row[0] > 1:
+            return float(1 + (row[0] - 1) * np.sqrt(smallest / size))
         # np.interp wants ascending abscissae: 1/√n falls with n.
-        return float(np.interp(1 / np.sqrt(max(n_queries, 1)), 1 / np.sqrt(self.sizes[::-1]), row[::-1]))
+        return float(np.interp(1 / np.sqrt(size), 1 / np.sqrt(self.sizes[::-1]), row[::-1]))
 
     def to_dict(self) -> dict[str, Any]:
         """The calibration as plain data."""

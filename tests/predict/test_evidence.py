@@ -13,7 +13,7 @@ from small_world import MODELS, make_outcomes
 from routing_core.predict.calibration import learn_calibration
 from routing_core.predict.evidence import choose_robustness
 from routing_core.predict.labels import Labels, tabulate
-from routing_core.predict.margin import calibrate_margin
+from routing_core.predict.margin import CostMargin, calibrate_margin
 from routing_core.predict.offpolicy import plan_value
 from routing_core.predict.planning import Limits
 from routing_core.predict.uncertainty import conformal_shift, robustness
@@ -163,6 +163,15 @@ def test_the_margin_covers_new_batches_as_often_as_promised():
     assert margin.factor(100, 0.01) > margin.factor(100) > margin.k > 1
 
 
+def test_below_the_smallest_calibrated_size_the_margin_grows_as_the_error_of_a_sum():
+    """A quarter of the queries, twice the surplus; what is no surplus stays."""
+    margin = CostMargin(np.array([50, 100]), np.array([[1.2, 1.1], [0.9, 0.9]]), 100, "by hand")
+    assert margin.factor(50) == pytest.approx(1.2)
+    assert margin.factor(12) == pytest.approx(1 + 0.2 * np.sqrt(50 / 12))
+    assert margin.factor(1) == margin.factor(0) == pytest.approx(1 + 0.2 * np.sqrt(50))
+    assert margin.factor(2, 0.01) == pytest.approx(0.9)
+
+
 def test_a_margin_without_known_costs_says_so():
     margin = calibrate_margin([(np.ones(5), np.ones(5))], seed=1)
     assert margin.k == 1
@@ -193,6 +202,19 @@ def test_the_robust_level_is_chosen_when_it_pays_and_not_otherwise():
     assert shut.method == "none"
     assert "no gain" in shut.reason
     assert "1 USD a query and the night's capacities" in shut.reason
+
+
+def test_a_shift_is_not_tried_on_the_nights_it_was_learned_from():
+    """Model 0 fails on one night and keeps its promise on the other: known beforehand that pays, in truth it loses."""
+    n, labels = 400, labels_of(n=400)
+    rows, fold = np.arange(n), np.arange(n) % 2
+    quality = np.where(fold[:, None] == 0, [[0.0, 0.5, 0.0]], [[0.9, 0.5, 0.0]]).astype(np.float32)
+    mean = np.tile(np.array([[0.9, 0.5, 0.0]], np.float32), (n, 1))
+    asked = mean, np.full_like(mean, 0.01), np.ones((n, 3)), replace(labels, quality=quality), rows, fold
+    found = choose_robustness("auto", 0.1, *asked, Limits(10.0 * n, np.full(3, UNLIMITED), n))
+    conformal = next(trial for trial in found.trials if trial.method == "conformal")
+    assert conformal.gain == pytest.approx(-0.2)
+    assert found.method == "none"
 
 
 def test_limits_are_scaled_to_the_night_held_out():
