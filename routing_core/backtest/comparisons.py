@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from routing_core.backtest.duels import Duel
-from routing_core.backtest.matching import WITHIN, Pair
+from routing_core.backtest.matching import Pair
+from routing_core.route.verdict import WITHIN, Verdict
 
 ERRORS = 2.0
 """Standard errors that a gain must be away from nothing."""
-
-
-class Verdict(StrEnum):
-    """What may be claimed."""
-
-    GAIN = "gain"
-    """Ours realised more at the same spend, beyond two standard errors."""
-    LOSS = "loss"
-    """Theirs did."""
-    NO_GAIN = "no gain"
-    """The difference is within two standard errors."""
-    UNMATCHED = "spend not matched"
-    """Spends differ by more than one per cent, so nothing is claimed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from routing_core.allocate.instances import AllocationParameters, AllocationProblem, allocate
 from routing_core.allocate.policies import POLICIES
-from routing_core.backtest.matching import WITHIN, Pair, Routing, cut, cut_the_dearer, sweep
+from routing_core.backtest.matching import Pair, Routing, cut, cut_the_dearer, sweep
 from routing_core.backtest.replay import BATCH, Night
 from routing_core.backtest.routings import (
     Choice,
@@ -27,6 +27,7 @@ from routing_core.predict.planning import DEFERRAL
 from routing_core.records.catalog import Catalog
 from routing_core.route.baselines import Fallback
 from routing_core.route.problem import UNLIMITED, Problem
+from routing_core.route.verdict import WITHIN
 
 NO_FALLBACK = "none"
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from routing_core.backtest.stage import Result
 
-WITHIN = 0.01
-"""Largest difference in mean realised spend, a share, that counts as equal."""
 CLOSE = 0.005
 """Difference at which the search for equal spend stops."""
 HALVINGS = 18

@@ -8,11 +8,12 @@ from html import escape
 from pathlib import Path
 from zlib import crc32
 
-from routing_core.backtest.comparisons import Comparison, Verdict
+from routing_core.backtest.comparisons import Comparison
 from routing_core.backtest.plots import curves, gains
 from routing_core.backtest.report import MEANINGS, TITLES, WORDS, cells, facts, sections, sentences
 from routing_core.backtest.run import Backtest
 from routing_core.backtest.stage import Order
+from routing_core.route.verdict import Verdict
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fdfdfb; --ink: #1d2129; --muted: #68707c; --line: #d9dce1;

@@ -10,8 +10,9 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from routing_core.backtest.comparisons import Comparison, Margin, Verdict
+from routing_core.backtest.comparisons import Comparison, Margin
 from routing_core.backtest.report import WORDS
+from routing_core.route.verdict import Verdict
 
 INK, MUTED, OURS, THEIRS, BEST = "#010203", "#010204", "#010205", "#010206", "#010207"
 """Colours that no page shows: each is replaced by a variable of the page."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from routing_core.backtest.comparisons import Comparison, Margin, Verdict
+from routing_core.backtest.comparisons import Comparison, Margin
 from routing_core.backtest.run import Backtest
+from routing_core.route.verdict import Verdict
 
 TITLES = {
     "batch_vs_per_query": "Batch against per-query",

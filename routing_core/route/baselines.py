@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,16 @@ from routing_core.route.problem import Problem
 from routing_core.route.robust import robust_objective
 from routing_core.route.rows import Rows
 
-BISECTIONS = 40
-"""Most halvings when a trade-off is calibrated to a spend."""
+BISECTIONS = 24
+"""Most halvings when a trade-off, is calibrated to a spend."""
+SLICES = 16
+"""Share of the queries that take a greedy step at once, as one of so many: the steepest."""
+LEAST_SLICE = 1 << 8
+"""Least queries that do."""
+TILE = 1 << 14
+"""Queries whose greedy steps are looked for at once."""
+FREE = 1e-15
+"""USD at most that count as free."""
 
 
 class Fallback(StrEnum):
@@ -65,12 +74,36 @@ def per_query(problem: Problem, a: float, fallback: Fallback) -> Routed:
         Quality against USD.
     fallback : Fallback
     """
-    wish = np.float32(a) * problem.quality - np.float32(1 - a) * problem.cost
-    return _first_then(problem, wish, fallback)
+    return _first_then(problem, _wish(problem, a), fallback)
 
 
-def calibrated(problem: Problem, fallback: Fallback, spend: float, *, within: float = 0.01) -> tuple[float, Routed]:
+def _wish(problem: Problem, a: float) -> NDArray[np.float32]:
+    wish: NDArray[np.float32] = np.float32(a) * problem.quality - np.float32(1 - a) * problem.cost
+    return wish
+
+
+class TradeOff(NamedTuple):
+    """Quality against USD, by query.
+
+    Attributes
+    ----------
+    a : float, in [0, 1]
+    next : float, in [0, 1]
+        The trade-off of some of the queries.
+    share : float, in [0, 1]
+        How many those are, drawn evenly.
+    """
+
+    a: float
+    next: float
+    share: float = 0.0
+
+
+def calibrated(problem: Problem, fallback: Fallback, spend: float, *, within: float = 0.01) -> tuple[TradeOff, Routed]:
     """The per-query trade-off whose spend is nearest to ``spend``, and not over it by more than ``within``.
+
+    Where spend jumps between two trade-offs, as it does where many estimates are alike, some of the queries are
+    decided by the one above.
 
     Parameters
     ----------
@@ -82,16 +115,16 @@ def calibrated(problem: Problem, fallback: Fallback, spend: float, *, within: fl
 
     Returns
     -------
-    a : float
+    trade_off : TradeOff
     routed : Routed
         Of the trade-offs tried, the one nearest in spend that is at most ``spend · (1 + within)``; where even ``a = 0``
         spends more, that one.
     """
     low, high = 0.0, 1.0
-    best_a, best = low, per_query(problem, low, fallback)
+    best_a, best = TradeOff(low, low), per_query(problem, low, fallback)
     for _ in range(BISECTIONS):
         if abs(best.spend - spend) <= within * spend:
-            break
+            return best_a, best
         a = _between(low, high)
         found = per_query(problem, a, fallback)
         if found.spend > spend * (1 + within):
@@ -99,8 +132,32 @@ def calibrated(problem: Problem, fallback: Fallback, spend: float, *, within: fl
         else:
             low = a
         if found.spend <= spend * (1 + within) and abs(found.spend - spend) < abs(best.spend - spend):
-            best_a, best = a, found
-    return best_a, best
+            best_a, best = TradeOff(a, a), found
+    return _dithered(problem, fallback, spend, within, (low, high), (best_a, best))
+
+
+def _dithered(
+    problem: Problem,
+    fallback: Fallback,
+    spend: float,
+    within: float,
+    between: tuple[float, float],
+    found: tuple[TradeOff, Routed],
+) -> tuple[TradeOff, Routed]:
+    """Some of the queries by the trade-off above, so many as reach the spend; what was found where that is nearer."""
+    turn = np.random.default_rng(0).permutation(len(problem))
+    lower, upper = (_wish(problem, a) for a in between)
+    fewest, most = 0, len(problem)
+    while most - fewest > 1 and abs(found[1].spend - spend) > within * spend:
+        count = (fewest + most) // 2
+        routed = _first_then(problem, np.where((turn < count)[:, None], upper, lower), fallback)
+        if routed.spend > spend * (1 + within):
+            most = count
+        else:
+            fewest = count
+            if abs(routed.spend - spend) < abs(found[1].spend - spend):
+                found = TradeOff(*between, count / len(problem)), routed
+    return found
 
 
 def _between(low: float, high: float) -> float:
@@ -125,12 +182,26 @@ def single(problem: Problem, model: int, fallback: Fallback = Fallback.UNSERVED)
 
 
 def greedy_fill(problem: Problem) -> Routed:
-    """Most value gained per USD first, until budget or capacity is used up."""
+    """Most value gained per USD first, until budget or capacity is used up.
+
+    The greedy heuristic of the multiple-choice knapsack (Kellerer, Pferschy and Pisinger, 2004, section 11.2): a step
+    is to serve a query, or to move it to a better model, and is worth what it adds over what it adds in cost, so that
+    a query takes the steps along the upper convex hull of its options. Scarce models are crowded by queries that soon
+    move on, so it starts twice: with all deferred, and with all served that can be; the better counts.
+    """
+    counter = _Counter(problem)
+    counter.climb()
+    if not counter.crowded:
+        return _routed(problem, counter.model)
+    filled = _Counter(problem)
     gain = problem.quality + problem.penalty[:, None].astype(np.float32)
     typical = max(float(problem.cost.mean()), 1e-12)
     density = gain / (problem.cost / np.float32(typical) + np.float32(1.0))
-    order = np.argsort(-density.max(axis=1), kind="stable")
-    return _routed(problem, _Counter(problem).admit_all(density, order))
+    filled.admit_all(density, np.argsort(-density.max(axis=1), kind="stable"))
+    filled.climb()
+    for one in (counter, filled):  # models empty as queries move on: what was refused is asked for again
+        one.climb()
+    return max((_routed(problem, one.model) for one in (counter, filled)), key=lambda routed: routed.objective)
 
 
 def at_random(problem: Problem, seed: int, fallback: Fallback = Fallback.CHEAPEST_FEASIBLE) -> Routed:
@@ -151,7 +222,7 @@ def _first_then(problem: Problem, wish: NDArray[np.float32], fallback: Fallback)
 
 
 class _Counter:
-    """Where queries ask and limits admit."""
+    """Where queries ask and limits admit; ``crowded`` once a step was refused for want of room."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
@@ -160,6 +231,7 @@ class _Counter:
         self._purse = problem.budget
         self._team_purse = None if problem.team_budget is None else problem.team_budget.copy()
         self.model = np.full(len(problem), DEFERRED, dtype=np.int16)
+        self.crowded = False
 
     def admit_all(self, score: NDArray[np.float32], order: NDArray[np.intp]) -> NDArray[np.int16]:
         """Turns until everybody is admitted or has nothing left to ask for."""
@@ -180,10 +252,59 @@ class _Counter:
         wished = np.isfinite(wanted[np.arange(len(asking)), model])
         asking, model = asking[wished], model[wished]
         fits = self._has_room(model)
-        fits[fits] = self._affords(asking[fits], model[fits])
+        fits[fits] = self._affords(asking[fits], self._problem.cost[asking[fits], model[fits]].astype(np.float64))
         self.model[asking[fits]] = model[fits]
         self._room -= np.bincount(model[fits], minlength=self._problem.n_models)
         return True
+
+    def climb(self) -> None:
+        """Every query by steps of falling value per USD, the steepest of all queries first."""
+        self._options = _possible(self._problem)
+        density, to = self._steps(np.arange(len(self.model)))
+        active = np.flatnonzero(density > 0)
+        while len(active):
+            most = max(len(active) // SLICES, LEAST_SLICE)
+            if most < len(active):
+                least = np.partition(density[active], len(active) - most)[len(active) - most]
+                asking = active[density[active] >= least]
+            else:
+                asking = active
+            asking = asking[np.argsort(-density[asking], kind="stable")]
+            self._move(asking, to[asking])
+            density[asking], to[asking] = self._steps(asking)
+            active = active[density[active] > 0]
+
+    def _steps(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Each row's steepest step that the purse may still pay: value per USD, 0 where there is none, and model."""
+        density, to = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.intp)
+        for start in range(0, len(rows), TILE):
+            part = slice(start, start + TILE)
+            mine, now = rows[part], self.model[rows[part]]
+            served = now != DEFERRED
+            at = (mine, np.maximum(now, 0))
+            value = np.where(served, self._problem.quality[at], -self._problem.penalty[mine].astype(np.float64))
+            more = self._problem.quality[mine] - value[:, None]
+            dearer = (
+                self._problem.cost[mine] - np.where(served, self._problem.cost[at].astype(np.float64), 0.0)[:, None]
+            )
+            steep = more / np.maximum(dearer, FREE)
+            steep[~self._options[mine] | (more <= 0) | (dearer > self._purse)] = 0.0
+            to[part] = steep.argmax(axis=1)
+            density[part] = steep[np.arange(len(mine)), to[part]]
+        return density, to
+
+    def _move(self, asking: NDArray[np.intp], model: NDArray[np.intp]) -> None:
+        """Queries ask in order to move to a model, and pay the difference."""
+        self._options[asking, model] = False
+        fits = self._has_room(model)
+        self.crowded |= not bool(fits.all())
+        now = self.model[asking]
+        paid = np.where(now == DEFERRED, 0.0, self._problem.cost[asking, np.maximum(now, 0)].astype(np.float64))
+        dearer = self._problem.cost[asking, model].astype(np.float64) - paid
+        fits[fits] = self._affords(asking[fits], dearer[fits])
+        self.model[asking[fits]] = model[fits]
+        left = now[fits & (now != DEFERRED)]
+        self._room += np.bincount(left, minlength=len(self._room)) - np.bincount(model[fits], minlength=len(self._room))
 
     def _has_room(self, model: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Who is among the first that each model has room for."""
@@ -194,9 +315,8 @@ class _Counter:
         fits: NDArray[np.bool_] = rank < self._room[model]
         return fits
 
-    def _affords(self, asking: NDArray[np.intp], model: NDArray[np.intp]) -> NDArray[np.bool_]:
+    def _affords(self, asking: NDArray[np.intp], cost: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Who can be paid for, and pays."""
-        cost = self._problem.cost[asking, model].astype(np.float64)
         fits = np.ones(len(asking), dtype=np.bool_)
         if self._problem.team is not None and self._team_purse is not None:
             team = self._problem.team[asking]
@@ -214,8 +334,8 @@ class _Counter:
 
 
 def _prefix(cost: NDArray[np.float64], purse: float) -> NDArray[np.bool_]:
-    """Who is paid for when a purse pays in order until it is short, and those after who cost nothing."""
-    paid: NDArray[np.bool_] = (np.cumsum(cost) <= purse) | (cost == 0)
+    """Who is paid for when a purse pays in order until it is short, and those after who cost nothing or give back."""
+    paid: NDArray[np.bool_] = (np.cumsum(cost) <= purse) | (cost <= 0)
     return paid
 
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from routing_core.records.assignments import DEFERRED
-from routing_core.route.baselines import Fallback, Routed, calibrated, greedy_fill, per_query, single
+from routing_core.route.baselines import Fallback, Routed, TradeOff, calibrated, greedy_fill, per_query, single
 from routing_core.route.problem import Problem
+from routing_core.route.verdict import WITHIN, Verdict
 
 OURS = "nightshift"
 Z95 = 1.959963984540054
@@ -27,17 +27,6 @@ SPEND_WITHIN = 1e-3
 """Share of the planned spend that the calibrated per-query trade-off may leave; it never spends more."""
 SAMPLE = 1 << 15
 """Queries on which the best single model is chosen where there are more."""
-
-
-class Verdict(StrEnum):
-    """What a comparison comes to."""
-
-    GAIN = "gain"
-    """The whole interval of the difference is above zero."""
-    NO_GAIN = "no gain"
-    """The interval includes zero: nothing can be claimed, whatever the difference looks like."""
-    LOSS = "loss"
-    """The whole interval is below zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +61,8 @@ class Line:
         Expected cost.
     gain : Interval or None
         Ours less the policy's; None for ours.
+    verdict : Verdict or None
+        What of the gain may be claimed; None for ours.
     words : str
     """
 
@@ -81,6 +72,7 @@ class Line:
     quality: Interval
     spend: float
     gain: Interval | None
+    verdict: Verdict | None
     words: str
 
 
@@ -91,7 +83,7 @@ def receipt(
     decide: Callable[[Problem], NDArray[np.int16]],
     names: Sequence[str],
 ) -> list[Line]:
-    """Ours and every rival, at matched spend.
+    """Ours and every rival, at matched spend; where a rival's rule leaves money that it could use, it says so.
 
     Parameters
     ----------
@@ -109,20 +101,21 @@ def receipt(
     spend = float(_chosen(problem.cost, ours).sum())
     rival = replace(problem, quality=mean_quality, budget=spend, deviation=None, gamma=0.0)
     favourite, best = _best_single(rival)
-    trade_off, routed = _at_spend(rival)
+    trade_off, routed, all_it_can = _at_spend(rival)
     same = np.array_equal(mean_quality, problem.quality)
     point = ours if same else decide(rival)
     rivals = [
         ("best_single", Fallback.CHEAPEST_FEASIBLE.value, best.model, _of_single(names[favourite])),
         ("per_query", Fallback.CHEAPEST_FEASIBLE.value, routed.model, _of_trade_off(trade_off)),
-        ("greedy", "deferred", greedy_fill(rival).model, "most value per USD first"),
+        ("greedy", "deferred", greedy_fill(rival).model, "most value added per USD first, step by step"),
         ("point_estimate", "deferred", point, "the same joint plan on expected rather than lower quality"),
     ]
-    lines = [_line(OURS, "deferred", ours, problem, mean_quality, None, "this plan")]
-    return lines + [
-        _line(policy, fallback, model, problem, mean_quality, difference(mean_quality, ours, model), words)
-        for policy, fallback, model, words in rivals
-    ]
+    lines = [_line(OURS, "deferred", ours, problem, mean_quality)]
+    for policy, fallback, model, words in rivals:
+        line = _line(policy, fallback, model, problem, mean_quality)
+        could_spend = policy == "per_query" and not all_it_can
+        lines.append(_compared(line, difference(mean_quality, ours, model), spend, could_spend, words))
+    return lines
 
 
 def expected(mean_quality: NDArray[np.float32], model: NDArray[np.int16]) -> Interval:
@@ -164,21 +157,21 @@ def _chosen(matrix: NDArray[np.float32], model: NDArray[np.int16]) -> NDArray[np
     return found
 
 
-def _at_spend(rival: Problem) -> tuple[float, Routed]:
-    """The per-query trade-off that spends what it may without a purse to stop it.
+def _at_spend(rival: Problem) -> tuple[TradeOff, Routed, bool]:
+    """The per-query trade-off that spends what it may without a purse to stop it, and whether it could spend no more.
 
     Where even quality alone spends less (its models are full), that; where even the cheapest spend more, those.
     """
     free = replace(rival, budget=math.inf)
     most = per_query(free, 1.0, Fallback.CHEAPEST_FEASIBLE)
     if most.spend <= rival.budget:
-        return 1.0, most
+        return TradeOff(1.0, 1.0), most, True
     # Aiming half the width lower, the far side of it is the budget itself.
     half = SPEND_WITHIN / 2
-    a, routed = calibrated(free, Fallback.CHEAPEST_FEASIBLE, rival.budget / (1 + half), within=half)
+    trade_off, routed = calibrated(free, Fallback.CHEAPEST_FEASIBLE, rival.budget / (1 + half), within=half)
     if routed.spend > rival.budget:
-        return 0.0, per_query(rival, 0.0, Fallback.CHEAPEST_FEASIBLE)
-    return a, routed
+        return TradeOff(0.0, 0.0), per_query(rival, 0.0, Fallback.CHEAPEST_FEASIBLE), True
+    return trade_off, routed, False
 
 
 def _best_single(rival: Problem) -> tuple[int, Routed]:
@@ -209,27 +202,30 @@ def _of_single(name: str) -> str:
     return f"{name} as far as budget and capacity allow, the rest to the cheapest that is left"
 
 
-def _of_trade_off(a: float) -> str:
-    return f"each query by itself takes the most of a·quality − (1 − a)·USD, a = {a:.6g} to spend the same"
+def _of_trade_off(trade_off: TradeOff) -> str:
+    some = f", {trade_off.next:.6g} for {trade_off.share:.2%} of them drawn evenly" if trade_off.share else ""
+    return f"each query by itself takes the most of a·quality − (1 − a)·USD, a = {trade_off.a:.6g}{some}"
 
 
 def _line(
-    policy: str,
-    fallback: str,
-    model: NDArray[np.int16],
-    problem: Problem,
-    mean_quality: NDArray[np.float32],
-    gain: Interval | None,
-    words: str,
+    policy: str, fallback: str, model: NDArray[np.int16], problem: Problem, mean_quality: NDArray[np.float32]
 ) -> Line:
     quality = expected(mean_quality, model)
     spend = float(_chosen(problem.cost, model).sum())
-    said = words if gain is None else f"{_claim(gain, quality.mean)} over {words}"
-    return Line(policy, fallback, int((model != DEFERRED).sum()), quality, spend, gain, said)
+    return Line(policy, fallback, int((model != DEFERRED).sum()), quality, spend, None, None, "this plan")
 
 
-def _claim(gain: Interval, theirs: float) -> str:
+def _compared(line: Line, gain: Interval, spend: float, could_spend: bool, words: str) -> Line:
+    """A rival's line with its verdict: none on quality where it could have spent as much as ours and did not."""
+    apart = abs(line.spend - spend)
+    verdict = Verdict.UNMATCHED if could_spend and apart > WITHIN * spend else gain.verdict
+    share = f", at {line.spend / spend:.1%} of the plan's spend" if spend > 0 else ""
+    said = f"{_claim(verdict, gain, line.quality.mean)} over {words}{share}"
+    return replace(line, gain=gain, verdict=verdict, words=said)
+
+
+def _claim(verdict: Verdict, gain: Interval, theirs: float) -> str:
     """The verdict in words, in per cent of theirs where that is something."""
     scale, unit = (100 / theirs, " %") if theirs > 0 else (1.0, "")
     low, mean, high = (scale * value for value in (gain.lower, gain.mean, gain.upper))
-    return f"{gain.verdict.value}: {mean:+.2f}{unit} ({low:+.2f} to {high:+.2f})"
+    return f"{verdict.value}: {mean:+.2f}{unit} ({low:+.2f} to {high:+.2f})"

@@ -240,7 +240,7 @@ def _receipt_row(line: Line) -> dict[str, Any]:
         "gain": gain and gain.mean,
         "gain_lower": gain and gain.lower,
         "gain_upper": gain and gain.upper,
-        "verdict": gain and gain.verdict.value,
+        "verdict": line.verdict and line.verdict.value,
         "words": line.words,
     }
 

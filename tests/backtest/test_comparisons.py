@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 from small_histories import QUICK, write_long, write_wide
 
-from routing_core.backtest.comparisons import Verdict, margin
+from routing_core.backtest.comparisons import margin
 from routing_core.backtest.duels import routing_duels
 from routing_core.backtest.history import read_history
-from routing_core.backtest.matching import WITHIN, Pair
+from routing_core.backtest.matching import Pair
 from routing_core.backtest.replay import plan_nights, replay
 from routing_core.backtest.report import render
 from routing_core.backtest.routings import as_they_come, better_nights, night_by_night, objective
 from routing_core.backtest.run import Backtest, Options, run_backtest
 from routing_core.backtest.stage import Caps, Order, Result, Stage, set_stage
 from routing_core.errors import ContractError
+from routing_core.route.verdict import WITHIN, Verdict
 
 
 def test_where_joint_routing_cannot_help_the_report_says_no_gain(tmp_path: Path) -> None:

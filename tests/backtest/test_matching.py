@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from routing_core.backtest.matching import WITHIN, cut, cut_the_dearer, sweep, trade_off
+from routing_core.backtest.matching import cut, cut_the_dearer, sweep, trade_off
 from routing_core.backtest.stage import Result
+from routing_core.route.verdict import WITHIN
 
 
 def _result(quality: float, usd: float) -> Result:

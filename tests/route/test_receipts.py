@@ -9,8 +9,9 @@ import pytest
 
 from routing_core.records.assignments import DEFERRED
 from routing_core.route.problem import UNLIMITED, Problem
-from routing_core.route.receipts import Line, Verdict, difference, expected, receipt
+from routing_core.route.receipts import Line, difference, expected, receipt
 from routing_core.route.solve import solve
+from routing_core.route.verdict import Verdict
 
 NAMES = ("small", "middle", "large")
 
@@ -42,14 +43,46 @@ def test_rivals_spend_what_the_plan_spends_and_hold_its_capacity():
     assert lines["per_query"].served == 600
 
 
+def test_a_per_query_rival_whose_spend_jumps_still_spends_what_the_plan_spends():
+    """Three kinds of estimates alone: every trade-off decides a whole kind, so some of a kind take the one above."""
+    kind = np.random.default_rng(0).integers(0, 3, 2000)
+    quality = np.array([[0.5, 0.8], [0.4, 0.7], [0.6, 0.85]], np.float32)[kind]
+    cost = np.array([[0.001, 0.01]] * 3, np.float32)[kind]
+    lines = _receipt(Problem(quality, cost, np.full(2000, 0.2), 9.0, np.full(2, UNLIMITED)))
+    assert lines["per_query"].spend == pytest.approx(lines["nightshift"].spend, rel=2e-3)
+    assert lines["per_query"].verdict is Verdict.NO_GAIN
+    assert "% of them drawn evenly, at " in lines["per_query"].words
+
+
+def test_a_rival_that_cannot_spend_as_much_is_not_compared():
+    """Two queries: per query, the dear model is for both or, where the purse ends, for one of them at far less."""
+    quality, cost = np.array([[0.5, 0.6, 0.9]] * 2, np.float32), np.array([[1.0, 4.0, 10.0]] * 2, np.float32)
+    ours = np.array([1, 1], np.int16)
+    problem = Problem(quality, cost, np.zeros(2), 8.0, np.full(3, UNLIMITED))
+    line = next(line for line in receipt(problem, quality, ours, lambda _: ours, NAMES) if line.policy == "per_query")
+    assert line.spend == pytest.approx(2.0)
+    assert line.verdict is Verdict.UNMATCHED
+    assert line.words.startswith("spend not matched: ")
+    assert line.words.endswith("at 25.0% of the plan's spend")
+
+
+def test_greedy_spends_what_the_plan_spends_and_comes_near_it():
+    """Whoever has the best value per USD is moved up again while there is money: no strawman at a third of it."""
+    rng = np.random.default_rng(0)
+    quality = np.sort(rng.random((2000, 3)), axis=1).astype(np.float32)
+    cost = (np.geomspace(1e-4, 1e-2, 3) * rng.uniform(0.5, 1.5, (2000, 3))).astype(np.float32)
+    lines = _receipt(Problem(quality, cost, np.full(2000, 0.2), 6.0, np.full(3, UNLIMITED)))
+    ours, greedy = lines["nightshift"], lines["greedy"]
+    assert greedy.spend == pytest.approx(ours.spend, rel=1e-3)
+    assert greedy.quality.mean == pytest.approx(ours.quality.mean, rel=1e-3)
+
+
 def test_joint_planning_gains_over_each_rival_where_limits_bind():
     """Strong models are scarce, and queries that profit little come first."""
     problem = _night(2000, capacity=np.array([UNLIMITED, 300, 100]), budget=0.3, penalty=np.full(2000, 0.05))
     lines = _receipt(problem)
     for policy in ("best_single", "per_query"):
-        gain = lines[policy].gain
-        assert gain is not None
-        assert gain.verdict is Verdict.GAIN, policy
+        assert lines[policy].verdict is Verdict.GAIN, policy
         assert lines[policy].words.startswith("gain: +")
 
 
@@ -70,7 +103,7 @@ def test_models_that_differ_by_noise_alone_give_no_gain():
     same = np.full((n, 3), 1e-4, dtype=np.float32)
     problem = Problem(noisy, same, np.full(n, 0.05), budget=1.0, capacity=np.full(3, n // 2))
     for line in _receipt(problem).values():
-        assert line.gain is None or line.gain.verdict is Verdict.NO_GAIN, line.policy
+        assert line.verdict in (None, Verdict.NO_GAIN), line.policy
 
 
 def test_a_night_too_poor_for_the_cheapest_model_is_still_compared_at_its_spend():
