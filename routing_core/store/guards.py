@@ -56,7 +56,7 @@ def handed_out_later(connection: Connection, dt: date) -> date | None:
     ahead, seen = [dt], {dt}
     while ahead:
         for later in carry.takers(connection, ahead.pop()):
-            if _is_sealed(connection, later):
+            if _is_sent(connection, later):
                 return later
             if later not in seen:
                 seen.add(later)
@@ -80,6 +80,9 @@ def _refuse_outdated(connection: Connection, run: Row[Any]) -> None:
         )
 
 
-def _is_sealed(connection: Connection, dt: date) -> bool:
-    sealed = select(routing_runs.c.run_id).where(routing_runs.c.dt == dt, routing_runs.c.sealed_at.is_not(None))
-    return connection.execute(sealed.limit(1)).first() is not None
+def _is_sent(connection: Connection, dt: date) -> bool:
+    """Whether a run of the date was sealed, or is said to have been sent in part."""
+    published = routing_runs.c.status.in_(("current", "superseded"))
+    sent = routing_runs.c.sealed_at.is_not(None) | (published & (routing_runs.c.sent_through_batch > 0))
+    found = select(routing_runs.c.run_id).where(routing_runs.c.dt == dt, sent)
+    return connection.execute(found.limit(1)).first() is not None

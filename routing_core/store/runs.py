@@ -447,7 +447,7 @@ def _reigning(runs: Iterable[Row[Any]], dt: date) -> Row[Any]:
 def _is_handed_out(connection: Connection, runs: Iterable[Row[Any]]) -> bool:
     """Whether what the runs of a date decide has been sent, with that date or with a later one."""
     runs = list(runs)
-    if any(run.sealed_at is not None for run in runs):
+    if any(run.sealed_at is not None or (run.status in PUBLISHED and run.sent_through_batch) for run in runs):
         return True
     return bool(runs) and guards.handed_out_later(connection, runs[0].dt) is not None
 

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from routing_core.errors import RunStateError
 from routing_core.records.assignments import Reason
 from routing_core.settings import Settings
-from routing_core.steps import replan, route, settle
+from routing_core.steps import hand_out, replan, route, settle
 from routing_core.store.database import reading, writing
 from routing_core.store.tables import metadata
 
@@ -169,6 +169,26 @@ def test_planning_the_rest_leaves_alone_what_the_next_night_has_taken_up(nights:
     assert names_in(nights, "deferred_queries", 0) >= waiting
 
 
+def test_a_night_handed_out_is_not_forgotten_when_its_rest_is_planned_anew(nights: Settings):
+    plan(nights, 0, 0.0)
+    plan(nights, 1, RICH)
+    settle.seal(night(1), nights)
+    replan.replan(night(1), nights, replan.Change(after_batch=2), run_key="rest")
+    with pytest.raises(RunStateError, match="handed out, has sent or taken up: query_id=n0-00"):
+        plan(nights, 0, RICH, again=True)
+
+
+def test_what_is_said_to_be_sent_of_an_unsealed_plan_counts_as_handed_out(nights: Settings):
+    plan(nights, 0, 0.0)
+    plan(nights, 1, RICH)
+    replan.replan(night(1), nights, replan.Change(after_batch=1), run_key="rest")
+    with pytest.raises(RunStateError, match="was handed out"):
+        hand_out.roll_back(night(1), nights)
+    assert plan(nights, 1, RICH)["status"] == plan(nights, 0, RICH)["status"] == "shadow"
+    with pytest.raises(RunStateError, match="handed out, has sent or taken up: query_id=n0-00"):
+        plan(nights, 0, RICH, again=True)
+
+
 ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(["plan", "plan", "plan", "again", "seal", "rest"]),
@@ -221,7 +241,8 @@ def test_whatever_is_done_in_whatever_order_nothing_handed_out_is_sent_twice_or_
         out = fetch(
             nights,
             "SELECT a.query_id, a.first_dt FROM assignments a JOIN routing_runs r ON r.run_id = a.run_id "
-            "WHERE r.status = 'current' AND r.sealed_at IS NOT NULL",
+            "WHERE r.status = 'current' "
+            "AND EXISTS (SELECT 1 FROM routing_runs z WHERE z.dt = r.dt AND z.sealed_at IS NOT NULL)",
         )
         assert max(Counter(map(tuple, out)).values(), default=1) == 1, action
         for row in fetch(nights, "SELECT dt, backlog_rows, carried_rows, assigned, deferred, rejected FROM nights"):
