@@ -27,7 +27,7 @@ TAMPERING = {
     "carried_queries_are_carried_once": "INSERT INTO run_sources VALUES (2, 2, 1)",
     "the_next_night_still_follows": "INSERT INTO run_sources VALUES (1, 1, 1)",
     "nothing_is_sent_twice": "UPDATE routing_runs SET dt = '2026-11-23', sealed_at = opened_at, carried_rows = 1 "
-    "WHERE run_id = 1",
+    "WHERE run_id = 1; UPDATE run_inputs SET source = 'carried' WHERE run_id = 1",
     "what_was_sent_is_kept": "UPDATE routing_runs SET base_run_id = 1, sent_through_batch = 99 WHERE run_id = 2; "
     f"UPDATE assignments SET model = 'another' WHERE run_id = 1 AND query_id = {ANY}",
     "gpu_hours_are_within_budget": "UPDATE routing_runs SET gpu_usd = budget_usd + 1 WHERE run_id = 2",
@@ -72,6 +72,16 @@ def test_each_check_fails_by_name_when_what_it_guards_is_broken(staged: Settings
             broken = {found.name: found for found in checks.run_checks(connection, 2) if found.offending}
             assert name in broken, name
             raise UndoError
+
+
+def test_a_query_that_was_sent_and_is_given_to_no_model_now_is_seen(staged: Settings):
+    with pytest.raises(UndoError), writing(staged) as connection:
+        said = """UPDATE routing_runs SET base_run_id = 1, sent_through_batch = 9, options = '{"after_batch": 9}'"""
+        connection.execute(text(said + " WHERE run_id = 2"))
+        assert not checks.run_check(connection, 2, "what_was_sent_is_kept").offending
+        connection.execute(text(f"DELETE FROM assignments WHERE run_id = 2 AND query_id = {ANY}"))
+        assert len(checks.run_check(connection, 2, "what_was_sent_is_kept").offending) == 1
+        raise UndoError
 
 
 def test_a_broken_run_is_not_published_and_the_error_shows_the_rows(staged: Settings):
