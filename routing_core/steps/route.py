@@ -137,8 +137,8 @@ def _means(connection: Connection, dt: date, settings: Settings, options: RouteO
     asked = money.within_month(connection, dt, options.apply(settings), asked=options.budget_usd is not None)
     before, sources = None, []
     if _is_chained(connection, dt, options):
-        before = runs.take_up_from(connection, dt, asked.carry_over_days)
-        sources = carry.find_sources(connection, dt, asked.carry_over_days)
+        before = runs.take_up_from(connection, dt)
+        sources = carry.find_sources(connection, dt, before.dt if before else dt, asked.carry_over_days)
     predictor = versions.choose_predictor(connection, dt, options.predictor_policy)
     accept_last = asked.accept_last_allocation or "allocation" in options.degraded
     allocation = allocations.choose_allocation(connection, dt, options.allocation_policy, accept_last=accept_last)

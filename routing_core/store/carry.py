@@ -1,8 +1,8 @@
 """Carry-over: which deferred queries a night takes up, and from whom.
 
-A run is opened with its sources: the current runs of the nights before it, as far back as a query may wait, and those
-of later nights that were planned without it. It takes up what a source of an earlier night deferred and no source of a
-later one has decided.
+A run is opened with its sources: the current runs of the nights before it, as far back as a query may have waited when
+the newest of them was planned, and those of later nights that were handed out, or planned without it. It takes up what
+a source of an earlier night deferred and no source of a later one has decided.
 Published runs do not change, so neither does what this gives, whenever it is asked.
 """
 
@@ -40,23 +40,35 @@ class Waiting:
     sha256: str
 
 
-def find_sources(connection: Connection, dt: date, nights: int) -> list[int]:
+def find_sources(connection: Connection, dt: date, before: date, nights: int) -> list[int]:
     """The runs that the night of ``dt`` has to know of to take up what waits: see the module's description.
 
     Parameters
     ----------
     connection : Connection
     dt : date
+    before : date
+        The newest night before it that was planned. After an outage it is further back than a query may wait; what it
+        left is taken up all the same, to be rejected as expired rather than lost.
     nights : int
         How many nights a query may wait.
     """
-    reach = timedelta(days=nights)
-    near = (routing_runs.c.dt >= dt - reach) & (routing_runs.c.dt <= dt + reach) & (routing_runs.c.dt != dt)
-    found = connection.execute(
-        select(routing_runs.c.run_id, routing_runs.c.dt).where(near, routing_runs.c.status == "current")
+    runs = routing_runs.c
+    has_taken_up = exists().where(
+        run_inputs.c.run_id == runs.run_id, run_inputs.c.source == "carried", run_inputs.c.partition_dt < dt
     )
+    near = (runs.dt >= before - timedelta(days=nights)) & ((runs.dt < dt) | ((runs.dt > dt) & has_taken_up))
+    found = connection.execute(select(runs.run_id, runs.dt).where(near, runs.status == "current")).all()
     follow = _runs_that_follow(connection, dt)
-    return sorted(row.run_id for row in found if row.dt < dt or row.run_id not in follow)
+    return sorted(row.run_id for row in found if row.dt < dt or row.run_id not in follow or is_sent(connection, row.dt))
+
+
+def is_sent(connection: Connection, dt: date) -> bool:
+    """Whether a run of the date was sealed, or is said to have been sent in part."""
+    published = routing_runs.c.status.in_(("current", "superseded"))
+    sent = routing_runs.c.sealed_at.is_not(None) | (published & (routing_runs.c.sent_through_batch > 0))
+    found = select(routing_runs.c.run_id).where(routing_runs.c.dt == dt, sent)
+    return connection.execute(found.limit(1)).first() is not None
 
 
 def record_sources(connection: Connection, run_id: int, sources: Sequence[int]) -> None:
@@ -90,6 +102,19 @@ def outdated_source(connection: Connection, run_id: int) -> Row[Any] | None:
         .where(run_sources.c.run_id == run_id, run_sources.c.queries > 0, routing_runs.c.status != "current")
     )
     return connection.execute(outdated.limit(1)).one_or_none()
+
+
+def dropped(connection: Connection, run_id: int, reigning: Row[Any], most: int = 5) -> list[str]:
+    """Queries of earlier nights that ``reigning`` gave to models and that another run of its date does not decide."""
+    given = assignments.alias("given")
+    decided = [
+        exists().where(t.c.run_id == run_id, t.c.query_id == given.c.query_id, t.c.first_dt == given.c.first_dt)
+        for t in (assignments, deferred_queries, rejected_queries)
+    ]
+    lost = select(given.c.query_id).where(
+        given.c.run_id == reigning.run_id, given.c.first_dt < reigning.dt, *(~one for one in decided)
+    )
+    return list(connection.execute(lost.order_by(given.c.query_id).limit(most)).scalars())
 
 
 def takers(connection: Connection, dt: date) -> list[date]:

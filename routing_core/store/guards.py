@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, select
 
 from routing_core.errors import RunStateError
 from routing_core.store import carry, checks
-from routing_core.store.tables import holds, routing_runs
+from routing_core.store.tables import holds
 
 
 def refuse_unready(connection: Connection, run: Row[Any]) -> None:
@@ -44,7 +44,30 @@ def refuse_sent_twice(connection: Connection, run: Row[Any]) -> None:
         raise RunStateError(
             f"run {run.run_id} of {run.dt} gives models queries that another night, handed out, has sent or taken up: "
             f"{' | '.join(twice.offending)}",
-            remedy=f"routing replan --dt {run.dt} leaves those alone",
+            remedy=f"routing route --dt {run.dt} --replan leaves those alone",
+        )
+
+
+def refuse_dropped(connection: Connection, run: Row[Any], reigning: Row[Any] | None) -> None:
+    """Refuse to plan anew a night handed out without queries that the plan before took up and gave to models.
+
+    Nobody would remember that they were sent, and the next night would take them up again.
+
+    Raises
+    ------
+    RunStateError
+        Naming the first of them.
+    """
+    if reigning is None or not reigning.carried_rows or run.base_run_id is not None:
+        return
+    if not carry.is_sent(connection, run.dt):
+        return
+    dropped = carry.dropped(connection, run.run_id, reigning)
+    if dropped:
+        raise RunStateError(
+            f"run {run.run_id} of {run.dt} says nothing of queries that run {reigning.run_id} took up from nights "
+            f"before, and the night was handed out with them: {', '.join(dropped)}",
+            remedy=f"routing route --dt {run.dt} --replan --carry-over as_before",
         )
 
 
@@ -56,7 +79,7 @@ def handed_out_later(connection: Connection, dt: date) -> date | None:
     ahead, seen = [dt], {dt}
     while ahead:
         for later in carry.takers(connection, ahead.pop()):
-            if _is_sent(connection, later):
+            if carry.is_sent(connection, later):
                 return later
             if later not in seen:
                 seen.add(later)
@@ -78,11 +101,3 @@ def _refuse_outdated(connection: Connection, run: Row[Any]) -> None:
             f"{source.status}: what it deferred may be planned otherwise by now",
             remedy=f"routing route --dt {run.dt} --carry-over chained",
         )
-
-
-def _is_sent(connection: Connection, dt: date) -> bool:
-    """Whether a run of the date was sealed, or is said to have been sent in part."""
-    published = routing_runs.c.status.in_(("current", "superseded"))
-    sent = routing_runs.c.sealed_at.is_not(None) | (published & (routing_runs.c.sent_through_batch > 0))
-    found = select(routing_runs.c.run_id).where(routing_runs.c.dt == dt, sent)
-    return connection.execute(found.limit(1)).first() is not None

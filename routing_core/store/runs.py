@@ -121,10 +121,9 @@ def get_run(connection: Connection, run_id: int) -> Row[Any]:
     return row
 
 
-def take_up_from(connection: Connection, dt: date, nights: int) -> Row[Any] | None:
-    """The night before ``dt`` as far as carry-over goes: the newest current run of ``nights`` before it."""
-    earliest = date.fromordinal(dt.toordinal() - nights)
-    before = (routing_runs.c.dt < dt) & (routing_runs.c.dt >= earliest) & (routing_runs.c.status == "current")
+def take_up_from(connection: Connection, dt: date) -> Row[Any] | None:
+    """The night before ``dt`` as far as carry-over goes: the newest with a current run, however long ago."""
+    before = (routing_runs.c.dt < dt) & (routing_runs.c.status == "current")
     newest = select(routing_runs).where(before).order_by(routing_runs.c.dt.desc()).limit(1)
     return connection.execute(newest).one_or_none()
 
@@ -315,7 +314,8 @@ def publish(connection: Connection, run_id: int) -> str:
     Raises
     ------
     RunStateError
-        If it plans what was left of a run that is no longer current, or gives away what another night has sent.
+        If it plans what was left of a run that is no longer current, gives away what another night has sent, or says
+        nothing of what this one has taken up and sent.
     """
     dt = get_run(connection, run_id).dt
     runs = {run.run_id: run for run in lock_runs_of(connection, dt)}
@@ -331,6 +331,7 @@ def publish(connection: Connection, run_id: int) -> str:
     if reigning is not None and reigning.run_id > run_id:
         _update(connection, run_id, status="superseded", superseded_at=now())
         return "superseded"
+    guards.refuse_dropped(connection, run, reigning)
     guards.refuse_sent_twice(connection, run)
     if reigning is None:
         _update(connection, run_id, status="current", published_at=now())

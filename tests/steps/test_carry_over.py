@@ -189,6 +189,35 @@ def test_what_is_said_to_be_sent_of_an_unsealed_plan_counts_as_handed_out(nights
         plan(nights, 0, RICH, again=True)
 
 
+def test_a_replan_by_itself_does_not_forget_what_a_sealed_night_took_up(nights: Settings):
+    plan(nights, 0, 0.0)
+    plan(nights, 1, RICH)
+    settle.seal(night(1), nights)
+    with pytest.raises(RunStateError, match=r"that run 2 took up from nights before, .*: n0-00"):
+        plan(nights, 1, RICH, "none", again=True)
+    assert plan(nights, 1, RICH, "as_before", again=True)["status"] == "current"
+
+
+def test_what_a_night_handed_out_has_taken_up_is_left_to_it_by_a_night_in_between(nights: Settings):
+    plan(nights, 0, 0.0)
+    plan(nights, 2, RICH)
+    plan(nights, 1, RICH)
+    plan(nights, 2, RICH)
+    plan(nights, 1, 0.0)
+    settle.seal(night(2), nights)
+    plan(nights, 1, RICH, "as_before", again=True)
+    settle.seal(night(1), nights)
+    assert names_in(nights, "assignments", 1) == set(ids(1))
+
+
+def test_after_an_outage_longer_than_queries_wait_they_expire_with_the_reason(nights: Settings):
+    nights = nights.model_copy(update={"carry_over_days": 1})
+    plan(nights, 0, 0.0)
+    plan(nights, 3, RICH)
+    gone = {row.query_id: row.reason for row in current(nights, "rejected_queries", 3)}
+    assert gone == dict.fromkeys(ids(0), Reason.EXPIRED)
+
+
 ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(["plan", "plan", "plan", "again", "seal", "rest"]),

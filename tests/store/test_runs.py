@@ -154,8 +154,8 @@ def test_deferred_queries_are_taken_up_from_the_newest_night_that_was_planned(se
     newest = open_run(settings, "a", date(2026, 11, 20))
     published(settings, newest)
     with reading(settings) as connection:
-        assert runs.take_up_from(connection, DT, 7).run_id == newest
-        assert runs.take_up_from(connection, DT, 1) is None
+        assert runs.take_up_from(connection, DT).run_id == newest
+        assert runs.take_up_from(connection, date(2026, 11, 19)) is None
 
 
 def test_a_published_run_is_never_rewritten_by_its_own_key(settings: Settings):
