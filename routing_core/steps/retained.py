@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Row
 
-from routing_core.errors import NotFoundError
+from routing_core.errors import NotFoundError, RunStateError
 from routing_core.records.assignments import DEFERRED
 from routing_core.route.problem import Problem
 from routing_core.settings import Settings
@@ -55,6 +55,11 @@ class Retained:
     query_id: NDArray[np.object_]
     decided: dict[str, NDArray[Any]]
 
+    @property
+    def is_rest(self) -> bool:
+        """Whether the run planned only what was left of another."""
+        return self.run.sent_through_batch is not None
+
     def problem(self) -> Problem:
         """The problem that was solved; there is none of a night without a routable query."""
         return self.problem_with(float(self.run.budget_usd), self.capacity)
@@ -71,7 +76,19 @@ class Retained:
         night: Gathered | None = None,
         gpu_usd: float | None = None,
     ) -> Problem:
-        """The same with another budget (before margin and GPU-hours, USD), other capacities, estimates or GPUs."""
+        """The same with another budget (before margin and GPU-hours, USD), other capacities, estimates or GPUs.
+
+        Raises
+        ------
+        RunStateError
+            If the run is the plan of what was left of another: what was sent is no longer open, and what it cost and
+            used is gone.
+        """
+        if self.is_rest:
+            raise RunStateError(
+                f"run {self.run.run_id} of {self.run.dt} is the plan of what was left of run {self.run.base_run_id} "
+                f"after batch {self.run.sent_through_batch}; such a night cannot be planned otherwise as a whole"
+            )
         teams = team_budgets(self.settings) / self.team_margin
         return pose(
             self.night if night is None else night,
@@ -130,16 +147,25 @@ def retained_night(run: Row[Any], settings: Settings) -> Retained:
         instances=tuple(row.instances for row in models),
         capacity=tuple(row.capacity_per_batch for row in models),
         team_margin=np.array([row.cost_margin for row in teams]),
-        night=_as_planned(night, decided["model"], until, asked),
+        night=as_planned(night, decided["model"], until, asked),
         query_id=query_ids(shards, night.places),
         decided=decided,
     )
 
 
-def _as_planned(night: Gathered, model: NDArray[np.int16], until: Until, settings: Settings) -> Gathered:
-    """The night without the models on probation, but for the queries that probed them."""
+def as_planned(night: Gathered, model: NDArray[np.int16], until: Until, settings: Settings) -> Gathered:
+    """The night without the models on probation, but for the queries that probed them.
+
+    Parameters
+    ----------
+    night : Gathered
+    model : ndarray of int16, shape (n_queries,)
+        Who answered what; ``DEFERRED`` is nobody.
+    until : tuple of (int or None), one per model
+    settings : Settings
+    """
     kept, probes = withhold(night, until, settings)
     if probes is not None:
         rows = np.flatnonzero(model != DEFERRED)
-        kept.eligible[rows, model[rows]] = True
+        kept.eligible[rows, model[rows]] = night.eligible[rows, model[rows]]
     return kept

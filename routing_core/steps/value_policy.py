@@ -20,8 +20,9 @@ from routing_core.predict.offpolicy import PolicyValue, policy_value
 from routing_core.records.assignments import DEFERRED
 from routing_core.settings import Settings
 from routing_core.steps.estimate import estimate
-from routing_core.steps.plan import decide
-from routing_core.steps.retained import Retained, retained_night
+from routing_core.steps.plan import decide, familiar_or_careful
+from routing_core.steps.probation import outcomes_until_eligible
+from routing_core.steps.retained import Retained, as_planned, retained_night
 from routing_core.store import catalogs, inputs, predictors, runs, settlements, versions
 from routing_core.store.database import reading
 from routing_core.store.gather import Gathered, gather, query_ids
@@ -79,6 +80,8 @@ def value_policy(first: date, last: date, settings: Settings, challenger: Challe
         If no night of the range was executed, or its estimates are no longer kept.
     SettingsError
         If the challenger's predictor has learnt from the answers it would be valued by.
+    RunStateError
+        If the executed run of a night is the plan of what was left of another.
     """
     with reading(settings) as connection:
         days = settlements.executed_nights(connection, first, last)
@@ -184,4 +187,9 @@ def _estimated_anew(kept: Retained, settings: Settings, challenger: Challenger) 
             read = inputs.read_chunk(settings, files, run.run_id, predictor.embedding_size)
             write_shard(directory, estimate(run, asked, catalog, read, predictor))
         night = gather(directories, len(catalog), sorted(asked.team_budgets_usd))
-        return night, query_ids(directories, night.places)
+        ids = query_ids(directories, night.places)
+    night, _ = familiar_or_careful(night, asked.unfamiliar_limit)
+    at = np.asarray(pc.index_in(pa.array(ids, pa.string()), pa.array(kept.query_id, pa.string())).fill_null(-1))
+    answered_by = np.where(at >= 0, kept.decided["model"][at], DEFERRED)
+    until = outcomes_until_eligible(predictor, kept.models, asked)
+    return as_planned(night, answered_by, until, asked), ids

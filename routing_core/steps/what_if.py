@@ -77,6 +77,8 @@ def what_if(
         If a number is out of its range, or the GPU type is unknown.
     ChangedInputError
         If the night's catalog is no longer kept, and is needed.
+    RunStateError
+        If the current run is the plan of what was left of another.
     """
     _check(budgets, gpus)
     kept = current_night(dt, settings)

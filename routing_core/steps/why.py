@@ -41,7 +41,8 @@ def explain(query_id: str, settings: Settings, dt: date | None = None) -> dict[s
         candidates: of each model and of waiting, best first, eligible, mean_quality, planned_quality, cost_usd, price
         (quality units that the limits it would use are worth), worth (planned quality less price; None where it may
         not), chosen; prices: budget (quality per USD) and capacity (of each model with one, quality per query).
-        Candidates and prices are empty for a rejected query, of which no estimates are kept.
+        Candidates and prices are empty for a rejected query, of which no estimates are kept, and in the plan of what
+        was left of another, whose parts had prices of their own.
 
     Raises
     ------
@@ -58,6 +59,9 @@ def explain(query_id: str, settings: Settings, dt: date | None = None) -> dict[s
     about = {"query_id": query_id, "dt": run.dt.isoformat(), "run_id": run.run_id, "decision": decision}
     if decision == "rejected":
         return about | _rejected(row)
+    if run.sent_through_batch is not None:
+        told = _assigned(row, []) if decision == "assigned" else _deferred(row, [])
+        return about | told | {"candidates": [], "prices": {}}
     kept = retained_night(run, settings)
     place = int(np.flatnonzero(kept.query_id == query_id)[0])
     candidates, prices = _candidates(kept, place, DEFERRED if decision == "deferred" else kept.models.index(row.model))
@@ -103,16 +107,26 @@ def _candidates(kept: Retained, place: int, chosen: int) -> tuple[list[dict[str,
 
 
 def _assigned(row: Row[Any], candidates: list[dict[str, Any]]) -> dict[str, Any]:
-    own = next(one for one in candidates if one["chosen"])
-    words = (
-        f"{row.model} is worth {_shown(own['worth'])} at the night's prices: planned quality "
-        f"{row.planned_quality:.3f} less {own['price']:.3f} for what it uses of budget and capacity. "
-        + (f"Next is {row.runner_up}, worth {row.regret:.3f} less." if row.runner_up else _only(row))
+    words = f"{_worth(row, candidates)} " + (
+        f"Next is {row.runner_up}, worth {row.regret:.3f} less." if row.runner_up else _only(row)
     )
     if row.propensity < 0.5 and row.regret is not None and row.regret < 0:
         words += " It was drawn to explore."
     names = ("model", "batch_no", "runner_up", "regret", "propensity")
     return {name: getattr(row, name) for name in names} | {"words": words}
+
+
+def _worth(row: Row[Any], candidates: list[dict[str, Any]]) -> str:
+    own = next((one for one in candidates if one["chosen"]), None)
+    if own is None:
+        return (
+            f"{row.model} has planned quality {row.planned_quality:.3f}; the rest of the night was planned anew, "
+            "and no prices hold for all of it."
+        )
+    return (
+        f"{row.model} is worth {_shown(own['worth'])} at the night's prices: planned quality "
+        f"{row.planned_quality:.3f} less {own['price']:.3f} for what it uses of budget and capacity."
+    )
 
 
 def _only(row: Row[Any]) -> str:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from datetime import date
 from math import ceil
 
+import numpy as np
+import pytest
 from sqlalchemy import text
 
 from routing_core.settings import Settings
 from routing_core.steps import figures, read, retained, route
+from routing_core.steps.value_policy import Challenger, _estimated_anew, value_policy
 from routing_core.store import predictors, versions
+from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading
+from routing_core.workload.synthetic import log_outcomes
+from routing_core.workload.truth import World
 
 TONIGHT = date(2026, 11, 22)
 
@@ -37,9 +43,28 @@ def test_a_newcomer_is_probed_within_its_quota_until_it_has_its_outcomes(world: 
     again = figures.receipt_rows(night.problem(), night.decided["model"], night.night, night.models, night.settings)
     stored = {row["policy"]: row for row in read.night_report(TONIGHT, asked)["comparisons"]}
     assert all(stored[row["policy"]]["expected_quality"] == row["expected_quality"] for row in again)
+    with reading(asked) as connection:
+        log = connection.execute(text("SELECT query_id, model, propensity FROM assignments")).all()
+        used = connection.execute(text("SELECT predictor_id FROM nights")).scalar_one()
+    names, chosen, chance = zip(*log, strict=True)
+    truth = World(asked.seed, read_catalog(asked.catalog_file))
+    log_outcomes(asked.home, truth, logged_on=date(2026, 11, 23), query_ids=names, models=chosen, propensity=chance)
+    as_it_was = value_policy(TONIGHT, TONIGHT, asked, Challenger())
+    anew = value_policy(TONIGHT, TONIGHT, asked, Challenger(predictor_id=used))
+    assert anew["agreement"] == as_it_was["agreement"]
+    assert anew["planned_spend_usd"] == pytest.approx(as_it_was["planned_spend_usd"])
 
 
 def test_without_a_quota_nobody_is_on_probation(world: Settings):
     route.route(TONIGHT, world, run_key="a")
     report = read.night_report(TONIGHT, world)
     assert all(row["outcomes_until_eligible"] is None for row in report["utilisation"])
+
+
+def test_a_night_planned_carefully_is_valued_anew_on_the_careful_level_too(world: Settings):
+    asked = world.model_copy(update={"unfamiliar_limit": 0.0})
+    route.route(TONIGHT, asked, run_key="a")
+    night = retained.current_night(TONIGHT, asked)
+    assert night.run.conservative
+    again, _ = _estimated_anew(night, asked, Challenger(predictor_id=night.run.predictor_id))
+    assert np.array_equal(again.lower_quality, night.night.lower_quality)

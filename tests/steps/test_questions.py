@@ -12,9 +12,10 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from routing_core.cli import app
-from routing_core.errors import NotFoundError, SettingsError
+from routing_core.errors import NotFoundError, RunStateError, SettingsError
 from routing_core.settings import Settings
 from routing_core.steps import read, replan, retained, route
+from routing_core.steps.value_policy import Challenger, value_policy
 from routing_core.steps.what_if import what_if
 from routing_core.steps.why import explain
 from routing_core.store import checks
@@ -150,6 +151,18 @@ def test_deferred_and_rejected_queries_are_explained_too(world: Settings):
     told = explain(refused.query_id, world)
     assert (told["decision"], told["reason"], told["candidates"]) == ("rejected", refused.reason, [])
     assert refused.detail in told["words"]
+
+
+def test_of_a_night_whose_rest_was_planned_anew_no_other_plan_and_no_prices_are_made_up(routed: Settings):
+    replan.replan(TONIGHT, routed, replan.Change(after_batch=1), run_key="rest")
+    with pytest.raises(RunStateError, match="run 2 of 2026-11-22 is the plan of what was left of run 1 after batch 1"):
+        what_if(TONIGHT, routed)
+    with pytest.raises(RunStateError, match="the plan of what was left of run 1"):
+        value_policy(TONIGHT, TONIGHT, routed, Challenger(budget_usd=1.0))
+    row = fetch(routed, "SELECT a.* FROM assignments a WHERE a.run_id = 2 ORDER BY query_id")[0]
+    told = explain(row.query_id, routed)
+    assert (told["run_id"], told["model"], told["candidates"], told["prices"]) == (2, row.model, [], {})
+    assert "no prices hold for all of it" in told["words"]
 
 
 def test_a_twice_listed_query_is_explained_by_the_row_that_counts(routed: Settings):
