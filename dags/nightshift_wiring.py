@@ -29,6 +29,8 @@ PATIENCE: dict[str, Any] = {
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=10),
     "on_failure_callback": failed,
+    # A task that hangs would keep its run running, and every night behind it waiting. Waits have a limit of their own.
+    "execution_timeout": timedelta(hours=6),
     # A named refusal says what to change, and trying again changes nothing; nor does it install a library. What has no
     # name of ours (a lost connection, a killed process, a full disk) may pass, and is tried again.
     "retry_policy": ExceptionRetryPolicy(

@@ -80,7 +80,7 @@ PARAMS = {
         enum=[None, "chained", "none"],
         title="Carry-over",
         description="chained: take up what the night before deferred, and wait for it. none: a night by itself. "
-        "Empty: as configured when scheduled, none otherwise.",
+        "Empty: as configured when scheduled, as the plan before when replanned, none otherwise.",
     ),
     "predictor_policy": policy_param("predictor"),
     "allocation_policy": policy_param("allocation"),
@@ -107,11 +107,16 @@ def night(**context: Any) -> dict[str, str | None]:
 
 
 def carry_over(context: Any) -> str:
-    """What the run says, else what is configured for scheduled nights; a backfill's nights stand by themselves."""
+    """What the run says, else what is configured for scheduled nights; a backfill's nights stand by themselves.
+
+    A plan that replaces another, sealed or not, takes up what that one did.
+    """
     from routing_core.settings import load_settings
 
     asked: str | None = context["params"]["carry_over"]
-    return asked or (load_settings().carry_over if context["dag_run"].run_type == "scheduled" else "none")
+    if asked or context["dag_run"].run_type == "scheduled":
+        return asked or load_settings().carry_over
+    return "as_before" if context["params"]["replan"] else "none"
 
 
 @task

@@ -87,6 +87,10 @@ def remedy(awaited: Awaited, on: date) -> str:
     }[awaited]
 
 
+LONGEST = timedelta(hours=12)
+"""Longest wait, from its start, for the end of a run that goes on and on: it may hang."""
+
+
 class DataTrigger(BaseTrigger):
     """Looks every `poll_seconds` until what is awaited is there, or until `deadline`.
 
@@ -98,18 +102,24 @@ class DataTrigger(BaseTrigger):
         The date it is awaited for, YYYY-MM-DD.
     deadline : str
         ISO 8601 with offset. Absolute, so that a restarted triggerer does not start the wait anew.
+    patience : float
+        The limit that the deadline was set by, s; the wait has begun that long before it.
     poll_seconds : float
         Pause between two looks, s.
     behind : str
         A DAG whose run for that date must have ended first, if it has one; empty for none. While that run is
-        running the deadline moves on with it; while it only waits for its turn, it does not.
+        running the deadline moves on with it, up to `LONGEST` from the start of the wait; while it only waits for its
+        turn, it does not.
     """
 
-    def __init__(self, awaited: str, on: str, deadline: str, poll_seconds: float, behind: str = "") -> None:
+    def __init__(
+        self, awaited: str, on: str, deadline: str, patience: float, poll_seconds: float, behind: str = ""
+    ) -> None:
         super().__init__()
         self.awaited = Awaited(awaited)
         self.on = on
         self.deadline = deadline
+        self.patience = patience
         self.poll_seconds = poll_seconds
         self.behind = behind
 
@@ -119,6 +129,7 @@ class DataTrigger(BaseTrigger):
             "awaited": self.awaited.value,
             "on": self.on,
             "deadline": self.deadline,
+            "patience": self.patience,
             "poll_seconds": self.poll_seconds,
             "behind": self.behind,
         }
@@ -126,12 +137,12 @@ class DataTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: whether it is there."""
-        started, deadline = datetime.now(UTC), datetime.fromisoformat(self.deadline)
-        patience = deadline - started
+        deadline, patience = datetime.fromisoformat(self.deadline), timedelta(seconds=self.patience)
+        last = max(deadline, deadline - patience + LONGEST)
         # In a thread: a look at the database or an object store must not hold up the triggerer's other waits.
         while (state := await asyncio.to_thread(self._look)) != "there":
             if state == "running":
-                deadline = max(deadline, datetime.now(UTC) + patience)
+                deadline = min(max(deadline, datetime.now(UTC) + patience), last)
             left = (deadline - datetime.now(UTC)).total_seconds()
             if left <= 0:
                 break
@@ -174,7 +185,8 @@ class WaitFor(BaseSensorOperator):
     template_fields = ("on",)
 
     def __init__(self, *, awaited: Awaited, on: Any, behind: str = "", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # A wait has a limit of its own; what bounds the work of other tasks must not cut it short.
+        super().__init__(**{**kwargs, "execution_timeout": None})
         self.awaited = awaited
         self.on = on
         self.behind = behind
@@ -188,10 +200,11 @@ class WaitFor(BaseSensorOperator):
         if look(self.awaited, date.fromisoformat(self.on), self.behind, context["ti"].get_dr_count) == "there":
             return True
         settings = load_settings()
-        deadline = datetime.now(UTC) + timedelta(minutes=settings.wait_limit_minutes)
+        patience = timedelta(minutes=settings.wait_limit_minutes)
+        deadline = datetime.now(UTC) + patience
         self.log.info("no %s for %s yet; waiting until %s", self.awaited, self.on, deadline.isoformat("T", "seconds"))
-        when = deadline.isoformat()
-        trigger = DataTrigger(self.awaited.value, self.on, when, settings.wait_poll_seconds, self.behind)
+        when, limit = deadline.isoformat(), patience.total_seconds()
+        trigger = DataTrigger(self.awaited.value, self.on, when, limit, settings.wait_poll_seconds, self.behind)
         self.defer(trigger=trigger, method_name="settle")
         return False  # never reached: defer raises
 

@@ -36,7 +36,7 @@ def fire(trigger: Any) -> dict[str, Any]:
 
 def trigger_of(waits: Any, *, awaited: str = "verdict", seconds: float, behind: str = "") -> Any:
     deadline = datetime.now(UTC) + timedelta(seconds=seconds)
-    return waits.DataTrigger(awaited, DAY.isoformat(), deadline.isoformat(), 0.01, behind)
+    return waits.DataTrigger(awaited, DAY.isoformat(), deadline.isoformat(), max(seconds, 0.0), 0.01, behind)
 
 
 def test_the_trigger_ends_as_soon_as_the_data_is_there(waits: Any, monkeypatch: pytest.MonkeyPatch):
@@ -116,6 +116,46 @@ def test_the_deadline_moves_on_only_while_the_run_before_is_running(
     monkeypatch.setattr(RuntimeTaskInstance, "get_dr_count", staticmethod(RunsOfTheDayBefore(*states)))
     trigger = trigger_of(waits, awaited="day before", seconds=seconds, behind="retrain_predictors")
     assert fire(trigger) == {"there": event}
+
+
+def test_a_restarted_triggerer_still_moves_the_deadline_with_the_run_before(
+    waits: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """The deadline as first set has passed, and only the triggerer that is gone knew that it had moved."""
+    answers = iter(["running", "running", "there"])
+    monkeypatch.setattr(waits.DataTrigger, "_look", lambda self: next(answers))
+    passed = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    assert fire(waits.DataTrigger("night", DAY.isoformat(), passed, 3600.0, 0.01, "route_backlog")) == {"there": True}
+
+
+def test_a_run_before_that_never_ends_is_not_waited_for_without_end(waits: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(waits, "LONGEST", timedelta(seconds=0.3))
+    monkeypatch.setattr(waits.DataTrigger, "_look", lambda self: "running")
+    assert fire(trigger_of(waits, awaited="night", seconds=0.1, behind="route_backlog")) == {"there": False}
+
+
+def test_every_task_but_a_wait_has_a_time_limit(load_dag: Callable[[str], Any], waits: Any):
+    tasks = load_dag("route_backlog").tasks
+    waiting = {task.task_id for task in tasks if task.execution_timeout is None}
+    assert waiting == {task.task_id for task in tasks if isinstance(task, waits.WaitFor)}
+    assert len(waiting) == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "again", "run_type", "found"),
+    [
+        (None, True, "manual", "as_before"),
+        (None, False, "manual", "none"),
+        ("none", True, "manual", "none"),
+        (None, True, "scheduled", "chained"),
+    ],
+)
+def test_a_replan_by_hand_takes_up_what_the_plan_before_did(
+    load_dag: Callable[[str], Any], tonight_home: Settings, asked: str | None, again: bool, run_type: str, found: str
+):
+    carry_over = load_dag("route_backlog").get_task("open_run").python_callable.__globals__["carry_over"]
+    context = {"params": {"carry_over": asked, "replan": again}, "dag_run": SimpleNamespace(run_type=run_type)}
+    assert carry_over(context) == found
 
 
 def settle(waits: Any, awaited: Any, run_type: str) -> bool:
