@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from routing_core.allocate.forecast import MixForecast
 from routing_core.allocate.instances import AllocationParameters, AllocationPlan, value_table
 from routing_core.allocate.instances import allocate as solve
+from routing_core.allocate.problem import AllocationProblem
 from routing_core.errors import SettingsError, SolverError
 from routing_core.records.catalog import Catalog
 from routing_core.settings import Settings
@@ -25,6 +26,7 @@ from routing_core.steps.demand import (
     expect,
     known_by,
     pose,
+    with_probed,
 )
 from routing_core.store import allocations, predictors, versions
 from routing_core.store.database import reading, writing
@@ -57,7 +59,7 @@ def allocate(
     for_date = dt + timedelta(days=1)
     known = known_by(dt, settings, predictor_policy)
     expected = expect(known, settings, for_date)
-    plan = solve(pose(known, expected, settings, for_date), _parameters(settings))
+    plan = _plan(pose(known, expected, settings, for_date), known, settings)
     if not plan.status.usable:
         raise SolverError(f"no instances for {for_date} keep every rule: {'; '.join(plan.notes)}")
     report = {
@@ -125,7 +127,7 @@ def value_of_gpus(
     problem = pose(known, expect(known, settings, for_date), settings, for_date)
     gpu_type = _gpu_type(gpu_type, problem.gpu_types)
     most = _most_gpus(known.catalog, gpu_type, settings) if upto is None else upto
-    plan, rows = solve(problem, _parameters(settings)), value_table(problem, gpu_type, most, _parameters(settings))
+    plan, rows = _plan(problem, known, settings), value_table(problem, gpu_type, most, _parameters(settings))
     return {
         "for_date": for_date.isoformat(),
         "gpu_type": gpu_type,
@@ -139,6 +141,17 @@ def value_of_gpus(
         "alternatives": [asdict(other) for other in plan.alternatives],
         "notes": [*plan.notes, *known.notes],
     }
+
+
+def _plan(problem: AllocationProblem, known: Known, settings: Settings) -> AllocationPlan:
+    """The best plan in which each model on probation can be probed; without, where the limit on changes forbids it."""
+    probing, probed = with_probed(problem, known, settings)
+    plan = solve(probing, _parameters(settings))
+    if not probed:
+        return plan
+    if not plan.status.usable:
+        return solve(problem, _parameters(settings))
+    return replace(plan, notes=(*plan.notes, f"on probation, with an instance for probes: {', '.join(probed)}"))
 
 
 def _parameters(settings: Settings) -> AllocationParameters:

@@ -15,14 +15,17 @@ from routing_core.allocate.clusters import Clusters, cluster_history, learn_clus
 from routing_core.allocate.forecast import MixForecast, forecast
 from routing_core.allocate.history import DailyCounts
 from routing_core.allocate.problem import AllocationProblem
+from routing_core.allocate.reasons import contradictions
 from routing_core.allocate.scenarios import Grouping, Scenarios, as_batches, rake, represent, scenarios
 from routing_core.errors import ContractError
 from routing_core.predict.predictor import Predictor
 from routing_core.records.catalog import Catalog, Serving
 from routing_core.records.queries import Queries
 from routing_core.route.admission import Night, Patience, capacity_per_batch, deferral_penalty, eligibility
+from routing_core.route.probe import withheld
 from routing_core.settings import Settings, execution_date
 from routing_core.steps.estimates import estimates_for
+from routing_core.steps.probation import outcomes_until_eligible
 from routing_core.store import allocations, history, predictors, versions
 from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading
@@ -150,7 +153,7 @@ def pose(known: Known, expected: Expected, settings: Settings, for_date: date) -
     estimates, modelled = estimates_for(
         known.predictor, known.sample, catalog, execution_date(for_date), settings.robust_level
     )
-    eligible = eligibility(known.sample, estimates, catalog) & modelled
+    eligible = withheld(eligibility(known.sample, estimates, catalog) & modelled, _newcomers(known, settings))
     routable = np.flatnonzero(eligible.any(axis=1))
     sample = known.sample.take(routable)
     return AllocationProblem(
@@ -162,6 +165,30 @@ def pose(known: Known, expected: Expected, settings: Settings, for_date: date) -
         **rules,
         **_weighted(demand, _weight(demand, sample, known, expected), settings, _margin(known, expected, settings)),
     )
+
+
+def with_probed(problem: AllocationProblem, known: Known, settings: Settings) -> tuple[AllocationProblem, list[str]]:
+    """The problem with an instance for each model on probation that a night could probe, smallest first; and whose.
+
+    A model that no rule leaves room for gets none.
+    """
+    on_probation = _newcomers(known, settings)
+    models = [model for model in problem.catalog.self_hosted if on_probation[problem.catalog.index(model.name)]]
+    given: list[str] = []
+    for model in sorted(models, key=lambda model: model.gpus_per_instance):
+        if model.name not in known.predictor.models or problem.minimum.get(model.name, 0):
+            continue
+        asked = replace(problem, minimum={**problem.minimum, model.name: 1})
+        if not contradictions(asked):
+            problem = asked
+            given.append(model.name)
+    return problem, given
+
+
+def _newcomers(known: Known, settings: Settings) -> NDArray[np.bool_]:
+    """Models that a night withholds but for probes: ndarray of shape (n_models,)."""
+    until = outcomes_until_eligible(known.predictor, known.catalog.names, settings)
+    return np.array([count is not None for count in until], dtype=bool)
 
 
 def _sample(settings: Settings, days: tuple[date, ...], trained_through: date) -> tuple[Queries | None, bool]:

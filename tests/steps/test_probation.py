@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from routing_core.settings import Settings
-from routing_core.steps import figures, read, retained, route
+from routing_core.steps import demand, figures, read, retained, route
+from routing_core.steps.allocate import allocate
 from routing_core.steps.value_policy import Challenger, _estimated_anew, value_policy
 from routing_core.store import predictors, versions
 from routing_core.store.catalog import read_catalog
@@ -18,7 +19,7 @@ from routing_core.store.database import reading
 from routing_core.workload.synthetic import log_outcomes
 from routing_core.workload.truth import World
 
-TONIGHT = date(2026, 11, 22)
+BEFORE, TONIGHT = date(2026, 11, 21), date(2026, 11, 22)
 
 
 def test_a_newcomer_is_probed_within_its_quota_until_it_has_its_outcomes(world: Settings):
@@ -53,6 +54,41 @@ def test_a_newcomer_is_probed_within_its_quota_until_it_has_its_outcomes(world: 
     anew = value_policy(TONIGHT, TONIGHT, asked, Challenger(predictor_id=used))
     assert anew["agreement"] == as_it_was["agreement"]
     assert anew["planned_spend_usd"] == pytest.approx(as_it_was["planned_spend_usd"])
+
+
+def test_gpus_serve_the_models_a_night_may_use_and_one_instance_each_those_it_probes(world: Settings):
+    known = demand.known_by(BEFORE, world, "as_of")
+    lacks = dict(zip(known.predictor.models, known.predictor.effective.tolist(), strict=True))
+    idle = next(name for name, count in instances_now(world).items() if not count)
+    asked = world.model_copy(update={"probe_quota": 4, "probation_outcomes": ceil(lacks[idle]) + 1})
+    new = np.array([lacks[name] < asked.probation_outcomes for name in known.catalog.names])
+    assert not new.all()
+    eligible = demand.pose(known, demand.expect(known, asked, TONIGHT), asked, TONIGHT).eligible
+    assert eligible is not None
+    assert not eligible[np.ix_(eligible[:, ~new].any(axis=1), new)].any()
+    plan = allocate(BEFORE, asked, run_key="probation")
+    assert all(plan["instances"].get(name, 1) >= 1 for name in np.array(known.catalog.names)[new])
+    assert any("on probation" in note and idle in note for note in plan["notes"])
+
+
+def test_a_newcomer_gets_no_instance_where_gpus_pins_or_the_limit_on_changes_leave_no_room(world: Settings):
+    asked = world.model_copy(update={"probe_quota": 4, "probation_outcomes": 10**9})
+    now = instances_now(world)
+    name = next(iter(now))
+    for rule in ({"gpu_budget": {"h100": 1}}, {"max_instance_changes": 0}, {"max_instances": {name: 0}}):
+        found = allocate(TONIGHT, asked.model_copy(update=rule), run_key="x", dry_run=True)["instances"]
+        if "gpu_budget" in rule:
+            assert sum(found.values()) == 1
+        elif "max_instances" in rule:
+            assert (found[name], min(count for other, count in found.items() if other != name)) == (0, 1)
+        else:
+            assert found == now
+
+
+def instances_now(settings: Settings) -> dict[str, int]:
+    with reading(settings) as connection:
+        rows = connection.execute(text("SELECT model, instances FROM instance_allocations ORDER BY model")).all()
+    return {row.model: row.instances for row in rows}
 
 
 def test_without_a_quota_nobody_is_on_probation(world: Settings):
