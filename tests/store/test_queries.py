@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Boolean, Date, DateTime, Double, Integer, Tex
 from routing_core.errors import NotFoundError, SettingsError
 from routing_core.settings import Settings
 from routing_core.steps.ask import KINDS, ask, known
-from routing_core.store import database
+from routing_core.store import database, results
 from routing_core.store.tables import metadata
 
 MON, TUE, NEXT_MON = date(2026, 11, 2), date(2026, 11, 3), date(2026, 11, 9)
@@ -179,6 +179,8 @@ def small_nights(settings: Settings) -> Settings:
             connection.execute(insert(metadata.tables[table]).values(**values))
         # The forecast is the allocation's.
         connection.execute(metadata.tables["allocations"].update().values(forecast_id=1))
+        for run_id in range(1, 6):
+            results.total_assignments(connection, run_id)
     return settings
 
 
