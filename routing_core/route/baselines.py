@@ -190,7 +190,8 @@ def greedy_fill(problem: Problem) -> Routed:
     move on, so it starts twice: with all deferred, and with all served that can be; the better counts.
     """
     counter = _Counter(problem)
-    counter.climb()
+    for _ in range(2):  # models empty as queries move on: what was refused is asked for again
+        counter.climb()
     if not counter.crowded:
         return _routed(problem, counter.model)
     filled = _Counter(problem)
@@ -198,9 +199,8 @@ def greedy_fill(problem: Problem) -> Routed:
     typical = max(float(problem.cost.mean()), 1e-12)
     density = gain / (problem.cost / np.float32(typical) + np.float32(1.0))
     filled.admit_all(density, np.argsort(-density.max(axis=1), kind="stable"))
-    filled.climb()
-    for one in (counter, filled):  # models empty as queries move on: what was refused is asked for again
-        one.climb()
+    for _ in range(2):
+        filled.climb()
     return max((_routed(problem, one.model) for one in (counter, filled)), key=lambda routed: routed.objective)
 
 
@@ -222,7 +222,7 @@ def _first_then(problem: Problem, wish: NDArray[np.float32], fallback: Fallback)
 
 
 class _Counter:
-    """Where queries ask and limits admit; ``crowded`` once a step was refused for want of room."""
+    """Where queries ask and limits admit; ``crowded`` once a model was full."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
@@ -275,7 +275,7 @@ class _Counter:
             active = active[density[active] > 0]
 
     def _steps(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Each row's steepest step that the purse may still pay: value per USD, 0 where there is none, and model."""
+        """Each row's steepest step that room and purse still allow: value per USD, 0 where there is none, and model."""
         density, to = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.intp)
         for start in range(0, len(rows), TILE):
             part = slice(start, start + TILE)
@@ -288,7 +288,7 @@ class _Counter:
                 self._problem.cost[mine] - np.where(served, self._problem.cost[at].astype(np.float64), 0.0)[:, None]
             )
             steep = more / np.maximum(dearer, FREE)
-            steep[~self._options[mine] | (more <= 0) | (dearer > self._purse)] = 0.0
+            steep[~self._options[mine] | (more <= 0) | (dearer > self._purse) | (self._room <= 0)] = 0.0
             to[part] = steep.argmax(axis=1)
             density[part] = steep[np.arange(len(mine)), to[part]]
         return density, to
@@ -305,6 +305,7 @@ class _Counter:
         self.model[asking[fits]] = model[fits]
         left = now[fits & (now != DEFERRED)]
         self._room += np.bincount(left, minlength=len(self._room)) - np.bincount(model[fits], minlength=len(self._room))
+        self.crowded |= bool((self._room == 0).any())
 
     def _has_room(self, model: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Who is among the first that each model has room for."""

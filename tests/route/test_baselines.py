@@ -86,6 +86,19 @@ def test_the_best_single_model_is_the_best_of_all_single_ones(three: Problem) ->
     assert best_single(three).model.tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("seed", [10, 11, 16])
+def test_greedy_is_no_strawman_where_cheap_models_are_crowded(seed: int) -> None:
+    """Queries that start cheap and move on take room from those behind: it starts served too, and the better counts."""
+    rng = np.random.default_rng(seed)
+    n, m = 1000, 5
+    quality = np.clip(rng.random((n, 1)) + rng.beta(0.5, 2, (n, m)) * np.linspace(0, 1, m), 0, 1).astype(np.float32)
+    cost = (np.geomspace(1e-4, 1e-2, m) * rng.lognormal(0, 0.6, (n, 1))).astype(np.float32)
+    crowded = Problem(quality, cost, np.full(n, 0.1), 1.0, rng.integers(50, 600, m))
+    routed = greedy_fill(crowded)
+    assert routed.objective >= 0.93 * solve(crowded).objective
+    assert routed.spend <= crowded.budget
+
+
 def test_random_is_the_same_for_the_same_seed(kit: Any) -> None:
     """And another for another."""
     night = kit.night(200, 4, budget=5.0, room=9.0)
