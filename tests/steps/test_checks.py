@@ -23,7 +23,8 @@ TAMPERING = {
     "no_model_is_over_capacity": "UPDATE run_models SET capacity_per_batch = 0 WHERE run_id = 2 AND assigned > 0",
     "every_assignment_is_eligible": f"UPDATE assignments SET candidates = 0 WHERE run_id = 2 AND query_id = {ANY}",
     "objective_is_within_bound": "UPDATE routing_runs SET bound = objective - 1 WHERE run_id = 2",
-    "every_team_is_within_its_budget": "INSERT INTO run_teams VALUES (2, 'red', 1.0, 1.0, 1, 2.0)",
+    "every_team_is_within_its_budget": "INSERT INTO run_teams "
+    "(run_id, team, budget_usd, cost_margin, assigned, planned_spend_usd) VALUES (2, 'red', 1.0, 1.0, 1, 2.0)",
     "carried_queries_are_carried_once": "INSERT INTO run_sources VALUES (2, 2, 1)",
     "the_next_night_still_follows": "INSERT INTO run_sources VALUES (1, 1, 1)",
     "nothing_is_sent_twice": "UPDATE routing_runs SET dt = '2026-11-23', sealed_at = opened_at, carried_rows = 1 "
