@@ -396,9 +396,12 @@ def check_run(run_id: int, settings: Settings) -> dict[str, Any]:
     ------
     ChecksFailedError
         Naming each check that fails and the first rows that break it.
+    RunStateError
+        If the run has failed.
     """
     with writing(settings) as connection:
         run = runs.get_run(connection, run_id)
+        runs.refuse_failed(run)
         if run.status == "staged":
             runs.update_run(connection, run_id, rejected=results.count_rejected(connection, run_id))
             results.total_assignments(connection, run_id)

@@ -501,6 +501,17 @@ def _one_chunk(connection: Connection, chunks: Select[Any], run_id: int, chunk: 
     return row
 
 
+def refuse_failed(run: Row[Any]) -> None:
+    """Refuse to go on with a run that has failed.
+
+    Raises
+    ------
+    RunStateError
+    """
+    if run.status == "failed":
+        raise RunStateError(f"run {run.run_id} of {run.dt} failed: {run.failure}", remedy=BEGIN_AGAIN)
+
+
 def _require(run: Row[Any], *statuses: str) -> None:
     if run.status not in statuses:
         raise RunStateError(

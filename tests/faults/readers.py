@@ -57,7 +57,7 @@ class Reader:
 
 @contextmanager
 def looking(reader: Reader) -> Iterator[None]:
-    """Let ``reader`` look without a pause while the block runs; what it objects to is raised at the end."""
+    """Let ``reader`` look all the while the block runs, and once after; what it objects to is raised at the end."""
     over, objections = threading.Event(), []
 
     def look() -> None:
@@ -77,3 +77,4 @@ def looking(reader: Reader) -> Iterator[None]:
         thread.join()
     for error in objections:
         raise error
+    reader.look()

@@ -162,7 +162,10 @@ class Schedule:
     def _settle(self, process: Process, run: DagRun | None, task: str) -> None:
         if run is None:
             self._orphans.remove(process)
-            assert process.error is None or isinstance(process.error, StaleAttemptError | RunStateError), self.story
+            assert process.error is None or isinstance(process.error, StaleAttemptError | RunStateError), (
+                repr(process.error),
+                self.story,
+            )
             return
         del run.at[task]
         if process.error is None:
