@@ -243,13 +243,16 @@ class ScenarioValue:
     def _limit(self, budget: float, capacity: Floats) -> None:
         self._budget_row.SetUb(float(budget / self._sample.cost_unit))
         for row, slots in zip(self._slot_rows, capacity, strict=True):
-            row.SetUb(float(slots))
+            row.SetUb(max(float(slots), 0.0))
 
     def _solve(self) -> None:
         """Mix the columns as well as can be, beginning from the last basis."""
         parameters = pywraplp.MPSolverParameters()
         parameters.SetIntegerParam(parameters.PRESOLVE, parameters.PRESOLVE_OFF)
         status = self._solver.Solve(parameters)
+        if status != pywraplp.Solver.OPTIMAL:  # everybody can wait, so it is feasible: the last basis misled GLOP
+            self._solver.Reset()
+            status = self._solver.Solve()
         if status != pywraplp.Solver.OPTIMAL:
             raise SolverError(f"allocation: the assignment LP ended with GLOP's status {status}, not 0 (optimal)")
         self._objective = self._solver.Objective().Value()
