@@ -164,7 +164,7 @@ def test_a_partition_replaced_between_two_listings_of_one_run_is_refused(any_tin
 
 
 @pytest.fixture
-def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Migrations with one more than there are: a column that the code in flight does not know."""
     head = database.schema_head()
     shutil.copytree(database._SQL, tmp_path / "sql")
@@ -176,7 +176,9 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         'def downgrade():\n    op.drop_column("assignments", "note")\n    op.drop_column("routing_runs", "note")\n'
     )
     monkeypatch.setattr(database, "_SQL", tmp_path / "sql")
-    return "9999"
+    database.schema_head.cache_clear()
+    yield "9999"
+    database.schema_head.cache_clear()
 
 
 @pytest.mark.parametrize("after", ["list", "estimate", "solve", "write", "check"])

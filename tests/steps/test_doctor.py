@@ -185,7 +185,7 @@ FAULTS: dict[str, tuple[Callable[[Ward], Any], str, str, str]] = {
         "NIGHTSHIFT_CATALOG",
     ),
     "a price that begins too late": (
-        lambda w: w.catalog(lambda models: models[0]["prices"][0].update(valid_from=date(2099, 1, 1))),
+        lambda w: w.catalog(lambda models: models[1]["prices"][0].update(valid_from=date(2099, 1, 1))),
         "fail",
         "no price valid",
         "valid_from",
