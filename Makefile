@@ -44,6 +44,7 @@ $(VENV)/dev.installed: requirements/dev.txt pyproject.toml
 venv-from:
 	@echo "building ./$(VENV) from requirements/$(LOCK).txt; the first time this downloads about half a gigabyte"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --disable-pip-version-check install -qq --upgrade "pip>=25"  # older ones trip over extras that are locked
 	@$(PIP) -r requirements/$(LOCK).txt
 	@$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --no-build-isolation --editable .
 

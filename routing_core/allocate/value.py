@@ -251,8 +251,8 @@ class ScenarioValue:
         parameters.SetIntegerParam(parameters.PRESOLVE, parameters.PRESOLVE_OFF)
         status = self._solver.Solve(parameters)
         if status != pywraplp.Solver.OPTIMAL:  # everybody can wait, so it is feasible: the last basis misled GLOP
-            self._solver.Reset()
-            status = self._solver.Solve()
+            parameters.SetIntegerParam(parameters.INCREMENTALITY, parameters.INCREMENTALITY_OFF)
+            status = self._solver.Solve(parameters)
         if status != pywraplp.Solver.OPTIMAL:
             raise SolverError(f"allocation: the assignment LP ended with GLOP's status {status}, not 0 (optimal)")
         self._objective = self._solver.Objective().Value()
