@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from routing_core.errors import NotFoundError, SettingsError
 from routing_core.settings import Settings
-from routing_core.store import allocations, guards, handover, holds, inputs, outbox, results, runs
+from routing_core.store import allocations, guards, handover, holds, inputs, outbox, publishing, results, runs
 from routing_core.store.database import reading, writing
 
 Format = Literal["parquet", "jsonl"]
@@ -71,7 +71,7 @@ def export(dt: date, settings: Settings, *, to: str | Path | None = None, form: 
             written = outbox.write_jsonl(making, plan, settings.backlog_root, files, serving)
         manifest = handover.seal_files(making, run, form, written)
         with writing(settings) as connection:
-            sealed = runs.seal(connection, dt, run_id=run.run_id)
+            sealed = publishing.seal(connection, dt, run_id=run.run_id)
             handover.put_in_place(making, final)
             handover.record(connection, run, final, manifest)
             handover.sweep(connection, final.parent.parent, run)
@@ -128,6 +128,6 @@ def roll_back(dt: date, settings: Settings) -> dict[str, Any]:
         If the night was handed out.
     """
     with writing(settings) as connection:
-        back, was = runs.roll_back(connection, dt)
+        back, was = publishing.roll_back(connection, dt)
         allocations.score_forecast(connection, dt, results.tasks_of(connection, back.run_id))
     return {"dt": dt.isoformat(), "run_id": back.run_id, "rolled_back_run_id": was.run_id}

@@ -13,9 +13,9 @@ from sqlalchemy import Row
 from routing_core.errors import NotFoundError, SettingsError
 from routing_core.settings import Settings
 from routing_core.steps import route
-from routing_core.steps.opening import as_it_was
+from routing_core.steps.means import as_it_was
 from routing_core.steps.rest import Loss
-from routing_core.store import allocations, catalogs, kept, runs
+from routing_core.store import allocations, catalogs, kept, openings, runs
 from routing_core.store.database import reading, writing
 from routing_core.store.shards import write_directory
 
@@ -96,7 +96,7 @@ def _open(dt: date, settings: Settings, change: Change, sent: Sequence[str], run
         options = {"withdraw": sorted(loss.withdrawn), "lose": dict(loss.lost), "after_batch": after, "sent": len(sent)}
         columns = means.columns(dt, options)
         columns |= {"replan": True, "dry_run": False, "shadow": False, "sent_through_batch": through}
-        run_id = runs.open_run(connection, dt, run_key, columns)
+        run_id = openings.open_run(connection, dt, run_key, columns)
         stays = kept.read_kept(connection, base, after, sent)
         write_directory(settings.run_directory(run_id) / kept.DIRECTORY, {"kept": stays})
     return run_id, base, len(stays)

@@ -14,13 +14,13 @@ from routing_core.errors import NotFoundError, RunStateError
 from routing_core.records.assignments import DEFERRED
 from routing_core.route.problem import Problem
 from routing_core.settings import Settings
-from routing_core.steps.opening import as_opened
+from routing_core.steps.means import as_opened
 from routing_core.steps.plan import familiar_or_careful, planning_budget, pose, team_budgets
 from routing_core.steps.probation import Until, withhold
-from routing_core.store import results, runs
+from routing_core.store import chunks, results, runs
 from routing_core.store.database import reading
 from routing_core.store.decisions import PARTS
-from routing_core.store.gather import Gathered, assemble, gather, query_ids
+from routing_core.store.gather import Gathered, assemble, gather, query_ids, solution_directory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,12 +123,12 @@ def retained_night(run: Row[Any], settings: Settings) -> Retained:
         If what it left on disk is gone.
     """
     with reading(settings) as connection:
-        names = [row.estimate_shard for row in runs.chunk_rows(connection, run.run_id)]
+        names = [row.estimate_shard for row in chunks.of_run(connection, run.run_id)]
         models = results.models_of(connection, run.run_id)
         teams = results.teams_of(connection, run.run_id)
     directory = settings.run_directory(run.run_id)
     shards = [directory / name for name in names]
-    solution = directory / f"solution-attempt-{run.solve_attempt:03d}"
+    solution = solution_directory(directory, run.solve_attempt)
     gone = [str(path) for path in (*shards, solution) if not path.exists()]
     if names and gone:
         raise NotFoundError(

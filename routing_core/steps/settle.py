@@ -11,8 +11,8 @@ from sqlalchemy import Row
 from routing_core.errors import NotFoundError
 from routing_core.predict.outturn import Outturn, outturn
 from routing_core.settings import Settings
-from routing_core.steps.opening import as_opened
-from routing_core.store import runs, settlements
+from routing_core.steps.means import as_opened
+from routing_core.store import publishing, settlements
 from routing_core.store.database import now, reading, writing
 from routing_core.store.settlements import Answers, Assigned
 
@@ -33,7 +33,7 @@ def seal(dt: date, settings: Settings) -> dict[str, Any]:
         If no run of the date is current.
     """
     with writing(settings) as connection:
-        run = runs.seal(connection, dt)
+        run = publishing.seal(connection, dt)
     return {"run_id": run.run_id, "dt": dt.isoformat(), "sealed_at": str(run.sealed_at)}
 
 

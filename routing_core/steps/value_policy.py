@@ -23,7 +23,7 @@ from routing_core.steps.estimate import estimate
 from routing_core.steps.plan import decide, familiar_or_careful
 from routing_core.steps.probation import outcomes_until_eligible
 from routing_core.steps.retained import Retained, as_planned, retained_night
-from routing_core.store import catalogs, inputs, predictors, runs, settlements, versions
+from routing_core.store import catalogs, chunks, inputs, predictors, settlements, versions
 from routing_core.store.database import reading
 from routing_core.store.gather import Gathered, gather, query_ids
 from routing_core.store.shards import write_shard
@@ -170,8 +170,8 @@ def _estimated_anew(kept: Retained, settings: Settings, challenger: Challenger) 
     with reading(settings) as connection:
         wanted = run.predictor_id if challenger.predictor_id is None else challenger.predictor_id
         version = versions.get_version(connection, wanted)
-        chunks = [row.chunk for row in runs.chunk_rows(connection, run.run_id)]
-        listed = [inputs.of_chunk(connection, run.run_id, chunk, settings.backlog_root) for chunk in chunks]
+        numbers = [row.chunk for row in chunks.of_run(connection, run.run_id)]
+        listed = [inputs.of_chunk(connection, run.run_id, chunk, settings.backlog_root) for chunk in numbers]
     if version.trained_through > run.dt:
         raise SettingsError(
             f"predictor {wanted} learnt from outcomes through {version.trained_through}, and would be valued by some "
@@ -182,7 +182,7 @@ def _estimated_anew(kept: Retained, settings: Settings, challenger: Challenger) 
     if challenger.robust_level is not None:
         asked = asked.model_copy(update={"robust_level": challenger.robust_level})
     with TemporaryDirectory() as scratch:
-        directories = [Path(scratch) / f"{chunk:05d}" for chunk in chunks]
+        directories = [Path(scratch) / f"{chunk:05d}" for chunk in numbers]
         for directory, files in zip(directories, listed, strict=True):
             read = inputs.read_chunk(settings, files, run.run_id, predictor.embedding_size)
             write_shard(directory, estimate(run, asked, catalog, read, predictor))

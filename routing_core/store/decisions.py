@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Row, delete
 
 from routing_core.records.assignments import DEFERRED, Constraint, Reason
 from routing_core.route.admission import candidate_bits
-from routing_core.store import runs, tables
+from routing_core.store import tables
 from routing_core.store.bulk import insert_rows
+from routing_core.store.chunks import Claim
 from routing_core.store.shards import Shard
 
 CAUSES: tuple[Constraint, ...] = tuple(Constraint)
@@ -61,7 +62,7 @@ def chunk_rows(
     )
 
 
-def write_rows(connection: Connection, claim: runs.Claim, rows: ChunkRows) -> str:
+def write_rows(connection: Connection, claim: Claim, rows: ChunkRows) -> str:
     """Replace the claimed chunk's rows by ``rows``, and return their checksum."""
     checksum = ""
     for name in ("assignments", "deferred_queries", "rejected_queries"):

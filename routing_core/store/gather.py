@@ -155,6 +155,11 @@ def _over_night(columns: Sequence[NDArray[Any]], places: Sequence[NDArray[np.int
     return out
 
 
+def solution_directory(directory: Path, attempt: int) -> Path:
+    """Where the decisions of an attempt at solving are, below the run's directory."""
+    return directory / f"solution-attempt-{attempt:03d}"
+
+
 def part_directory(directory: Path, chunk: int) -> Path:
     """Where the decisions of a chunk are, below the solution's directory."""
     return directory / f"chunk-{chunk:05d}"

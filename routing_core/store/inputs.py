@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, insert, select
 
 from routing_core.errors import ChangedInputError, NotFoundError
 from routing_core.records.assignments import Reason
@@ -22,6 +22,7 @@ from routing_core.store.database import reading
 from routing_core.store.decisions import identity_table
 from routing_core.store.files import InputFile, list_partition, partition_path
 from routing_core.store.parquet import read_queries
+from routing_core.store.runs import BEGIN_AGAIN
 from routing_core.store.tables import run_chunks, run_inputs
 
 BACKLOG = "backlog"
@@ -115,6 +116,26 @@ class Chunk:
             deadline=queries.deadline[kept],
             submitted_at=queries.submitted_at[kept],
         )
+
+
+def record(connection: Connection, run_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Record a run's input files; a retry must find them as they were.
+
+    Raises
+    ------
+    ChangedInputError
+        If the files recorded before are others: their estimates may have been made already.
+    """
+    listed = {(row["source"], row["partition_dt"], row["partition"]): row["sha256"] for row in rows}
+    recorded = connection.execute(select(run_inputs).where(run_inputs.c.run_id == run_id)).all()
+    known = {(row.source, row.partition_dt, row.partition): row.sha256 for row in recorded}
+    if changed := sorted({f"dt={one[1]}/{one[2]}" for one, _ in known.items() ^ listed.items()} if known else ()):
+        raise ChangedInputError(
+            f"run {run_id}: {', '.join(changed[:5])} changed since the run listed its input files",
+            remedy=BEGIN_AGAIN,
+        )
+    if rows and not known:
+        connection.execute(insert(run_inputs), [{"run_id": run_id, **row} for row in rows])
 
 
 def list_carried(root: str, waiting: Mapping[tuple[date, str], Waiting]) -> list[Input]:

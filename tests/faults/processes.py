@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from routing_core.settings import Settings
-from routing_core.steps import route
+from routing_core.steps.route import checking, estimating, listing, opening, publishing, solving
+from routing_core.steps.route import writing as chunk_writing
 from routing_core.store import catalogs, database, decisions, gather, shards
 
 _PATIENCE = 120.0
@@ -131,10 +132,12 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
             point("half of the files")
 
     # Read hundreds of times, and never another: the schedules are about other things.
-    for module in (route, catalogs):
+    for module in (opening, catalogs):
         monkeypatch.setattr(module, "read_catalog", functools.cache(module.read_catalog))
-    monkeypatch.setattr(route, "writing", writing)
-    monkeypatch.setattr(route, "reading", reading)
+    for module in (opening, listing, estimating, solving, chunk_writing, checking, publishing):
+        monkeypatch.setattr(module, "writing", writing)
+    for module in (listing, estimating, chunk_writing):
+        monkeypatch.setattr(module, "reading", reading)
     monkeypatch.setattr(decisions, "insert_rows", insert_slowly)
     monkeypatch.setattr(shards, "write_directory", write_slowly)
     monkeypatch.setattr(gather, "write_directory", write_slowly)

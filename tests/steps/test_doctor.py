@@ -23,7 +23,7 @@ from routing_core.cli import app
 from routing_core.settings import PROJECT_ROOT, Settings
 from routing_core.steps import doctor
 from routing_core.steps.doctor import ground, software
-from routing_core.store import database, files, runs
+from routing_core.store import database, files, openings
 from routing_core.store.tables import predictor_versions, routing_runs
 
 TONIGHT = date(2026, 11, 22)
@@ -82,7 +82,7 @@ def _open_run(ward: Ward, opened_at: Any) -> None:
         "batching": "planned", "batches": 1, "budget_usd": 1.0, "replan": False, "dry_run": False, "shadow": False,
     }  # fmt: skip
     with database.writing(ward.settings) as connection:
-        run_id = runs.open_run(connection, TONIGHT, "x", values)
+        run_id = openings.open_run(connection, TONIGHT, "x", values)
         connection.execute(update(routing_runs).where(routing_runs.c.run_id == run_id).values(opened_at=opened_at))
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 
 from routing_core.errors import NotFoundError, RunStateError, StaleAttemptError
 from routing_core.settings import Settings
-from routing_core.store import decisions, runs
+from routing_core.store import chunks, decisions, openings, publishing, runs
 from routing_core.store.database import reading, writing
 from routing_core.store.tables import assignments, routing_runs
 
@@ -33,14 +33,14 @@ def open_run(settings: Settings, key: str = "a", dt: date = DT, **values) -> int
         "budget_usd": 1.0,
     }
     with writing(settings) as connection:
-        return runs.open_run(connection, dt, key, columns | values)
+        return openings.open_run(connection, dt, key, columns | values)
 
 
 def published(settings: Settings, run_id: int) -> str:
     with writing(settings) as connection:
         runs.mark_checked(connection, run_id)
     with writing(settings) as connection:
-        return runs.publish(connection, run_id)
+        return publishing.publish(connection, run_id)
 
 
 def status(settings: Settings, run_id: int) -> str:
@@ -50,7 +50,7 @@ def status(settings: Settings, run_id: int) -> str:
 
 def add_chunk(settings: Settings, run_id: int) -> None:
     with writing(settings) as connection:
-        runs.record_chunks(connection, run_id, [{"chunk": 0, "source": "backlog", "partitions": [["2026-11-22", "a"]]}])
+        chunks.record(connection, run_id, [{"chunk": 0, "source": "backlog", "partitions": [["2026-11-22", "a"]]}])
 
 
 def rows_of(ids: list[str], run_id: int) -> decisions.ChunkRows:
@@ -78,8 +78,8 @@ def rows_of(ids: list[str], run_id: int) -> decisions.ChunkRows:
 
 def write(settings: Settings, run_id: int, attempt: int, ids: list[str]) -> None:
     with writing(settings) as connection:
-        claim = runs.claim_rows(connection, run_id, 0, attempt)
-        runs.mark_written(connection, claim, len(ids), decisions.write_rows(connection, claim, rows_of(ids, run_id)))
+        claim = chunks.claim_rows(connection, run_id, 0, attempt)
+        chunks.mark_written(connection, claim, len(ids), decisions.write_rows(connection, claim, rows_of(ids, run_id)))
 
 
 def written(settings: Settings) -> list[str]:
@@ -144,7 +144,7 @@ def test_a_solve_that_is_stale_is_refused(settings: Settings):
 def test_a_date_stays_sealed_after_a_replan(settings: Settings):
     published(settings, open_run(settings, "a"))
     with writing(settings) as connection:
-        runs.seal(connection, DT)
+        publishing.seal(connection, DT)
     assert published(settings, open_run(settings, "b", replan=True)) == "current"
     assert published(settings, open_run(settings, "c")) == "shadow"
 
@@ -192,20 +192,20 @@ def test_publishing_twice_is_publishing_once(settings: Settings):
     run_id = open_run(settings)
     published(settings, run_id)
     with writing(settings) as connection:
-        assert runs.publish(connection, run_id) == "current"
+        assert publishing.publish(connection, run_id) == "current"
 
 
 def test_an_unchecked_run_is_not_published(settings: Settings):
     run_id = open_run(settings)
     with pytest.raises(RunStateError, match="is staged; this step needs it checked"), writing(settings) as connection:
-        runs.publish(connection, run_id)
+        publishing.publish(connection, run_id)
 
 
 def test_a_sealed_night_is_replaced_only_by_a_replan(settings: Settings):
     first = open_run(settings, "a")
     published(settings, first)
     with writing(settings) as connection:
-        assert runs.seal(connection, DT).sealed_at is not None
+        assert publishing.seal(connection, DT).sealed_at is not None
     shadow = open_run(settings, "b")
     assert published(settings, shadow) == "shadow"
     assert status(settings, first) == "current"
@@ -219,7 +219,7 @@ def test_a_sealed_night_is_replaced_only_by_a_replan(settings: Settings):
 def test_a_date_without_a_current_run_cannot_be_sealed(settings: Settings):
     open_run(settings)
     with pytest.raises(NotFoundError, match="2026-11-22"), writing(settings) as connection:
-        runs.seal(connection, DT)
+        publishing.seal(connection, DT)
 
 
 def test_a_published_run_cannot_fail(settings: Settings):
@@ -252,7 +252,7 @@ def test_a_writer_that_dies_in_the_middle_leaves_what_was_there(settings: Settin
     add_chunk(settings, run_id)
     write(settings, run_id, 1, ["a"])
     with pytest.raises(ZeroDivisionError), writing(settings) as connection:
-        claim = runs.claim_rows(connection, run_id, 0, 2)
+        claim = chunks.claim_rows(connection, run_id, 0, 2)
         decisions.write_rows(connection, claim, rows_of(["b"], run_id))
         raise ZeroDivisionError
     assert written(settings) == ["a"]
@@ -270,16 +270,16 @@ def test_a_stale_estimate_is_refused(settings: Settings):
     run_id = open_run(settings)
     add_chunk(settings, run_id)
     with writing(settings) as connection:
-        runs.claim_estimate(connection, run_id, 0, 2)
+        chunks.claim_estimate(connection, run_id, 0, 2)
     with pytest.raises(StaleAttemptError), writing(settings) as connection:
-        runs.mark_estimated(connection, run_id, 0, 1, "old")
+        chunks.mark_estimated(connection, run_id, 0, 1, "old")
 
 
 def test_other_inputs_under_the_same_run_are_refused(settings: Settings):
     run_id = open_run(settings)
     add_chunk(settings, run_id)
     with pytest.raises(RunStateError, match="not those it listed before"), writing(settings) as connection:
-        runs.record_chunks(connection, run_id, [{"chunk": 0, "source": "backlog", "partitions": [["2026-11-22", "b"]]}])
+        chunks.record(connection, run_id, [{"chunk": 0, "source": "backlog", "partitions": [["2026-11-22", "b"]]}])
 
 
 def test_many_publishers_at_once_leave_exactly_the_last_opened_current(settings: Settings):
@@ -292,7 +292,7 @@ def test_many_publishers_at_once_leave_exactly_the_last_opened_current(settings:
     def publish(run_id: int) -> None:
         barrier.wait()
         with writing(settings) as connection:
-            runs.publish(connection, run_id)
+            publishing.publish(connection, run_id)
 
     threads = [threading.Thread(target=publish, args=(run_id,)) for run_id in ids]
     [thread.start() for thread in threads]
