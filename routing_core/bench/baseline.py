@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from routing_core.settings import PROJECT_ROOT, Settings
 from routing_core.store.database import reading
-from routing_core.store.tables import routing_runs, run_models
+from routing_core.store.tables.runs import routing_runs, run_models
 
 SCRIPT = PROJECT_ROOT / "tests" / "benchmarks" / "baseline_night.py"
 BATCH = 100

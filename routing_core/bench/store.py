@@ -20,7 +20,9 @@ from routing_core.errors import SettingsError
 from routing_core.settings import Settings, load_settings
 from routing_core.steps.prune import prune
 from routing_core.store import database, results
-from routing_core.store.tables import metadata, routing_runs, run_models, shadow_prices
+from routing_core.store.tables import metadata
+from routing_core.store.tables.decisions import shadow_prices
+from routing_core.store.tables.runs import routing_runs, run_models
 
 _MODELS, _TASKS, _TEAMS = 11, 12, 6
 _DEFERRED_SHARE, _REJECTED_SHARE = 0.02, 0.001

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from routing_core.settings import Settings
 from routing_core.store import runs, versions
 from routing_core.store.database import reading
-from routing_core.store.tables import night_settlements
+from routing_core.store.tables.proof import night_settlements
 
 Kind = Literal["deferred", "overspent", "refused"]
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from routing_core.errors import MissingAllocationError
 from routing_core.records.allocation import Allocation
 from routing_core.store.database import next_id, now
-from routing_core.store.tables import allocations, cluster_forecasts, instance_allocations, mix_forecasts
+from routing_core.store.tables.fleet import allocations, cluster_forecasts, instance_allocations, mix_forecasts
 
 Policy = Literal["as_of", "latest"]
 

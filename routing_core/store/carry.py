@@ -15,14 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, exists, func, insert, select, update
 
-from routing_core.store.tables import (
-    assignments,
-    deferred_queries,
-    rejected_queries,
-    routing_runs,
-    run_inputs,
-    run_sources,
-)
+from routing_core.store.tables.decisions import assignments, deferred_queries, rejected_queries
+from routing_core.store.tables.runs import routing_runs, run_inputs, run_sources
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, insert, select, update
 from routing_core.errors import NotFoundError, RunStateError, StaleAttemptError
 from routing_core.store.database import now
 from routing_core.store.runs import BEGIN_AGAIN, require
-from routing_core.store.tables import routing_runs, run_chunks
+from routing_core.store.tables.runs import routing_runs, run_chunks
 
 
 def record(connection: Connection, run_id: int, chunks: Sequence[Mapping[str, Any]]) -> None:

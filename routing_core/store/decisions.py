@@ -13,10 +13,10 @@ from sqlalchemy import Connection, Row, delete
 
 from routing_core.records.assignments import DEFERRED, Constraint, Reason
 from routing_core.route.admission import candidate_bits
-from routing_core.store import tables
 from routing_core.store.bulk import insert_rows
 from routing_core.store.chunks import Claim
 from routing_core.store.shards import Shard
+from routing_core.store.tables import metadata
 
 CAUSES: tuple[Constraint, ...] = tuple(Constraint)
 """Constraints by the code that ``cause`` arrays hold."""
@@ -66,7 +66,7 @@ def write_rows(connection: Connection, claim: Claim, rows: ChunkRows) -> str:
     """Replace the claimed chunk's rows by ``rows``, and return their checksum."""
     checksum = ""
     for name in ("assignments", "deferred_queries", "rejected_queries"):
-        table = tables.metadata.tables[name]
+        table = metadata.tables[name]
         if claim.rewrites:
             own = (table.c.run_id == claim.run_id) & (table.c.chunk == claim.chunk)
             connection.execute(delete(table).where(own))

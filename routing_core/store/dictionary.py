@@ -10,7 +10,7 @@ from routing_core.store.tables import metadata
 
 _HEAD = """# Data dictionary
 
-Made from `routing_core/store/tables.py`, `sql/views` and `sql/queries` by `routing dictionary`; a test keeps it
+Made from `routing_core/store/tables/`, `sql/views` and `sql/queries` by `routing dictionary`; a test keeps it
 current. Views are the promise; tables may change with a migration. Money is in USD, quality in [0, 1], times are UTC,
 and `dt` is the day whose backlog a night plans.
 """

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, select
 
 from routing_core.errors import RunStateError
 from routing_core.store import carry, checks
-from routing_core.store.tables import holds
+from routing_core.store.tables.handing_out import holds
 
 
 def refuse_unready(connection: Connection, run: Row[Any]) -> None:

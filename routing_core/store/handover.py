@@ -18,7 +18,8 @@ from sqlalchemy import Connection, Row, insert, select
 from routing_core.errors import SettingsError
 from routing_core.store.database import next_id, now
 from routing_core.store.outbox import Written
-from routing_core.store.tables import exports, routing_runs
+from routing_core.store.tables.handing_out import exports
+from routing_core.store.tables.runs import routing_runs
 
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
 _RUN_DIRECTORY = re.compile(r"run-(\d{8,})")

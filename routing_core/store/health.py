@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from routing_core.settings import Settings
 from routing_core.store.database import now, reading, said, view_files, view_name
-from routing_core.store.tables import metadata, routing_runs
+from routing_core.store.tables import metadata
+from routing_core.store.tables.runs import routing_runs
 
 _LOCK_PATIENCE_SECONDS = 2.0
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from routing_core.errors import NotFoundError, RunStateError
 from routing_core.store.database import next_id, now
 from routing_core.store.runs import lock_runs_of
-from routing_core.store.tables import holds
+from routing_core.store.tables.handing_out import holds
 
 
 def hold(connection: Connection, dt: date, reason: str) -> Row[Any]:

@@ -23,7 +23,7 @@ from routing_core.store.decisions import identity_table
 from routing_core.store.files import InputFile, list_partition, partition_path
 from routing_core.store.parquet import read_queries
 from routing_core.store.runs import BEGIN_AGAIN
-from routing_core.store.tables import run_chunks, run_inputs
+from routing_core.store.tables.runs import run_chunks, run_inputs
 
 BACKLOG = "backlog"
 CARRIED = "carried"

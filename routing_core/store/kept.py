@@ -17,10 +17,10 @@ from sqlalchemy import Connection, Row, select, union_all
 
 from routing_core.errors import ContractError, NotFoundError
 from routing_core.records.assignments import DEFERRED
-from routing_core.store import tables
 from routing_core.store.decisions import CAUSES, PARTS
 from routing_core.store.shards import Shard
-from routing_core.store.tables import assignments, deferred_queries, routing_runs
+from routing_core.store.tables.decisions import assignments, deferred_queries, rejected_queries
+from routing_core.store.tables.runs import routing_runs
 
 DIRECTORY = "kept"
 """Name of the directory that kept decisions are in, below the run's."""
@@ -182,7 +182,7 @@ def _taken_up(connection: Connection, run: Row[Any]) -> set[str]:
         return set()
     parts = [
         select(table.c.query_id).where(table.c.run_id.in_(later), table.c.first_dt <= run.dt)
-        for table in (assignments, deferred_queries, tables.rejected_queries)
+        for table in (assignments, deferred_queries, rejected_queries)
     ]
     return {name for name in connection.execute(union_all(*parts)).scalars() if name is not None}
 

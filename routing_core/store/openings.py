@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, func, insert, select
 from routing_core.errors import StaleAttemptError
 from routing_core.store import carry, chunks, runs
 from routing_core.store.database import next_id, now
-from routing_core.store.tables import routing_runs
+from routing_core.store.tables.runs import routing_runs
 
 
 def open_run(

@@ -27,7 +27,8 @@ from routing_core.errors import RunStateError
 from routing_core.records.queries import QUERY_COLUMNS
 from routing_core.store.columns import check_column
 from routing_core.store.files import InputFile, read_unchanged
-from routing_core.store.tables import assignments, run_models
+from routing_core.store.tables.decisions import assignments
+from routing_core.store.tables.runs import run_models
 
 _STRETCH = 32_768
 """Queries whose prompts are in memory at once."""

@@ -20,20 +20,18 @@ from sqlalchemy import (
     union_all,
 )
 
-from routing_core.store import tables
-from routing_core.store.tables import (
-    allocations,
+from routing_core.store.tables import metadata
+from routing_core.store.tables.decisions import (
     assignment_totals,
     assignments,
     batches,
     deferred_queries,
-    predictor_versions,
     rejected_queries,
-    routing_runs,
-    run_models,
-    run_teams,
-    settlements,
 )
+from routing_core.store.tables.fleet import allocations
+from routing_core.store.tables.learning import predictor_versions
+from routing_core.store.tables.proof import settlements
+from routing_core.store.tables.runs import routing_runs, run_models, run_teams
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -41,7 +39,7 @@ Rows = Sequence[Mapping[str, Any]]
 def replace_night(connection: Connection, run_id: int, rows: Mapping[str, Rows]) -> None:
     """Replace a run's rows in each of the tables named."""
     for name, new in rows.items():
-        table = tables.metadata.tables[name]
+        table = metadata.tables[name]
         connection.execute(delete(table).where(table.c.run_id == run_id))
         if new:
             connection.execute(insert(table), [{"run_id": run_id, **row} for row in new])

@@ -15,15 +15,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
 from routing_core.store.database import lock_writers, now
-from routing_core.store.tables import (
-    allocations,
-    exports,
-    metadata,
-    night_settlements,
-    predictor_versions,
-    routing_runs,
-    run_sources,
-)
+from routing_core.store.tables import metadata
+from routing_core.store.tables.fleet import allocations
+from routing_core.store.tables.handing_out import exports
+from routing_core.store.tables.learning import predictor_versions
+from routing_core.store.tables.proof import night_settlements
+from routing_core.store.tables.runs import routing_runs, run_sources
 
 _KEPT_WITH_THE_ROW = frozenset({"routing_runs", "exports", "settlements", "night_settlements", "calibration_bins"})
 """Tables whose few rows a pruned run keeps."""

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from routing_core.errors import NotFoundError, RunStateError, StaleAttemptError
 from routing_core.store.database import lock_writers, now
-from routing_core.store.tables import routing_runs
+from routing_core.store.tables.runs import routing_runs
 
 PUBLISHED = ("current", "superseded", "shadow")
 BEGIN_AGAIN = "begin again with a new run: clear the whole DAG run, or type routing route"

@@ -18,7 +18,9 @@ from routing_core.records.outcomes import OUTCOME_COLUMNS, Outcomes
 from routing_core.store.database import lock_writers
 from routing_core.store.files import partition_dates
 from routing_core.store.parquet import read_outcomes
-from routing_core.store.tables import assignments, metadata, routing_runs
+from routing_core.store.tables import metadata
+from routing_core.store.tables.decisions import assignments
+from routing_core.store.tables.runs import routing_runs
 
 _AT_ONCE = 50_000
 _READ = frozenset({"query_id", "model", "quality", "cost_usd", "logged_at"})

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from routing_core.errors import MissingPredictorError, NotFoundError
 from routing_core.store.database import next_id, now
-from routing_core.store.tables import predictor_versions as versions
+from routing_core.store.tables.learning import predictor_versions as versions
 
 Policy = Literal["as_of", "latest"]
 

@@ -18,7 +18,8 @@ from sqlalchemy import update
 from routing_core.settings import Settings
 from routing_core.steps import route, watch
 from routing_core.store import database
-from routing_core.store.tables import predictor_versions, routing_runs
+from routing_core.store.tables.learning import predictor_versions
+from routing_core.store.tables.runs import routing_runs
 
 TONIGHT = date(2026, 11, 22)
 

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, insert, select
 
 from routing_core.settings import Settings
 from routing_core.store.database import reading, writing
-from routing_core.store.tables import metadata, routing_runs
+from routing_core.store.tables import metadata
+from routing_core.store.tables.runs import routing_runs
 
 NIGHTS = (date(2026, 11, 21), date(2026, 11, 22))
 """The nights of the tiny world."""

@@ -24,7 +24,8 @@ from routing_core.settings import PROJECT_ROOT, Settings
 from routing_core.steps import doctor
 from routing_core.steps.doctor import ground, software
 from routing_core.store import database, files, openings
-from routing_core.store.tables import predictor_versions, routing_runs
+from routing_core.store.tables.learning import predictor_versions
+from routing_core.store.tables.runs import routing_runs
 
 TONIGHT = date(2026, 11, 22)
 

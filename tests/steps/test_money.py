@@ -18,7 +18,8 @@ from routing_core.errors import SettingsError
 from routing_core.settings import Settings, load_settings
 from routing_core.steps import money, route
 from routing_core.store import database, ledger
-from routing_core.store.tables import night_settlements, routing_runs, run_teams
+from routing_core.store.tables.proof import night_settlements
+from routing_core.store.tables.runs import routing_runs, run_teams
 
 NOVEMBER = [date(2026, 10, 31) + timedelta(days=k) for k in range(30)]
 """Nights executed in November: the month has 30 days."""

@@ -18,7 +18,10 @@ from routing_core.settings import Settings
 from routing_core.steps import compare, hand_out, route, settle
 from routing_core.steps.prune import prune
 from routing_core.store import database, retention, runs
-from routing_core.store.tables import assignments, exports, predictor_versions, routing_runs
+from routing_core.store.tables.decisions import assignments
+from routing_core.store.tables.handing_out import exports
+from routing_core.store.tables.learning import predictor_versions
+from routing_core.store.tables.runs import routing_runs
 
 TONIGHT = date(2026, 11, 22)
 

@@ -19,7 +19,8 @@ from routing_core.steps import route, settle
 from routing_core.store import database
 from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading, writing
-from routing_core.store.tables import assignments, routing_runs
+from routing_core.store.tables.decisions import assignments
+from routing_core.store.tables.runs import routing_runs
 from routing_core.workload.synthetic import log_outcomes
 from routing_core.workload.truth import World
 

@@ -13,7 +13,8 @@ from routing_core.errors import NotFoundError, RunStateError, StaleAttemptError
 from routing_core.settings import Settings
 from routing_core.store import chunks, decisions, openings, publishing, runs
 from routing_core.store.database import reading, writing
-from routing_core.store.tables import assignments, routing_runs
+from routing_core.store.tables.decisions import assignments
+from routing_core.store.tables.runs import routing_runs
 
 DT = date(2026, 11, 22)
 
