@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psutil
@@ -15,6 +17,10 @@ from sqlalchemy import create_engine, make_url, text
 
 from routing_core.settings import Settings, load_settings
 from routing_core.store import database
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from chromium import CHROMIUM, FLAGS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROUTERBENCH = REPOSITORY.parent / "shared" / "data" / "routerbench_0shot_part.parquet"
@@ -26,6 +32,19 @@ def routerbench_file() -> Path:
     if not ROUTERBENCH.exists():
         pytest.skip("the RouterBench sample is not beside this checkout (../shared/data)")
     return ROUTERBENCH
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Debian's Chromium, one for all tests of a process: Playwright does not start twice in one."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"there is no {CHROMIUM}")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -148,6 +148,7 @@ class ScenarioValue:
         self._share = weight / weight.sum()
         self._max_rounds = max_rounds
         self._known: list[Prices] = []
+        self._limits = (np.inf,) * (1 + sample.quality.shape[1])
         self._build(())
 
     def at(self, budget: float, capacity: Floats, tolerance: float) -> Worth:
@@ -204,14 +205,14 @@ class ScenarioValue:
 
     def _build(self, answers: Sequence[Answer]) -> None:
         """An LP that can defer, or mix the answers."""
-        n_groups, n_models = len(self._sample.starts), self._sample.quality.shape[1]
+        n_groups = len(self._sample.starts)
         self._answers: list[Answer] = []
         self._columns: list[list[pywraplp.Variable]] = []
         self._solver = pywraplp.Solver("worth", pywraplp.Solver.GLOP_LINEAR_PROGRAMMING)
         self._solver.SetNumThreads(1)
         self._solver.Objective().SetMaximization()
         self._convexity = [self._solver.Constraint(1.0, 1.0) for _ in range(n_groups)]
-        self._budget_row, *self._slot_rows = (self._solver.Constraint(-np.inf, np.inf) for _ in range(1 + n_models))
+        self._budget_row, *self._slot_rows = (self._solver.Constraint(-np.inf, limit) for limit in self._limits)
         for answer in answers or (self._nothing(),):
             self._add(answer)
 
@@ -241,17 +242,17 @@ class ScenarioValue:
         self._columns.append(columns)
 
     def _limit(self, budget: float, capacity: Floats) -> None:
-        self._budget_row.SetUb(float(budget / self._sample.cost_unit))
-        for row, slots in zip(self._slot_rows, capacity, strict=True):
-            row.SetUb(max(float(slots), 0.0))
+        self._limits = float(budget / self._sample.cost_unit), *(max(float(slots), 0.0) for slots in capacity)
+        for row, limit in zip((self._budget_row, *self._slot_rows), self._limits, strict=True):
+            row.SetUb(limit)
 
     def _solve(self) -> None:
         """Mix the columns as well as can be, beginning from the last basis."""
         parameters = pywraplp.MPSolverParameters()
         parameters.SetIntegerParam(parameters.PRESOLVE, parameters.PRESOLVE_OFF)
         status = self._solver.Solve(parameters)
-        if status != pywraplp.Solver.OPTIMAL:  # everybody can wait, so it is feasible: the last basis misled GLOP
-            parameters.SetIntegerParam(parameters.INCREMENTALITY, parameters.INCREMENTALITY_OFF)
+        if status != pywraplp.Solver.OPTIMAL:  # everybody can wait, so it is feasible: what GLOP remembers misled it
+            self._build(tuple(self._answers))
             status = self._solver.Solve(parameters)
         if status != pywraplp.Solver.OPTIMAL:
             raise SolverError(f"allocation: the assignment LP ended with GLOP's status {status}, not 0 (optimal)")

@@ -21,6 +21,7 @@ from routing_core.allocate.instances import (
     value_table,
 )
 from routing_core.allocate.policies import POLICIES
+from routing_core.allocate.value import ScenarioValue, prepare
 from routing_core.errors import ProblemError
 from routing_core.records.catalog import Catalog, Model, Price, Serving
 
@@ -268,6 +269,30 @@ def test_nearly_equal_forecasts_keep_the_allocation(seed: int) -> None:
     first = allocate(p)
     moved = p.weight * (1 + 1e-4 * np.random.default_rng(seed).uniform(-1, 1, p.weight.shape))
     assert allocate(replace(p, weight=moved, yesterday=first.instances)).instances == first.instances
+
+
+class Misled:
+    """GLOP as it is, but that its first answer says it found nothing."""
+
+    def __init__(self, solver: Any) -> None:
+        self._solver = solver
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._solver, name)
+
+    def Solve(self, *_: Any) -> int:  # noqa: N802 — GLOP's name
+        return int(self._solver.INFEASIBLE)
+
+
+def test_an_lp_whose_last_basis_misleads_its_solver_is_built_anew() -> None:
+    posed = problem(3)
+    budget, capacity = 0.5 * float(posed.cost.mean()), np.full(posed.cost.shape[1], 0.3)
+    straight, misled = (ScenarioValue(prepare(posed), posed.weight[0], max_rounds=200) for _ in range(2))
+    for value in (straight, misled):
+        value.at(2 * budget, capacity, 1e-6)
+    misled._solver = Misled(misled._solver)
+    assert misled.at(budget, capacity, 1e-6).value == pytest.approx(straight.at(budget, capacity, 1e-6).value)
+    assert not isinstance(misled._solver, Misled)
 
 
 def test_worst_case_share_guards_the_worst_scenario() -> None:

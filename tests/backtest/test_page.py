@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_histories import made_up_backtest
@@ -27,28 +28,24 @@ def test_the_page_stands_alone_and_holds_every_cell() -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_real_browser_draws_it_without_the_network(tmp_path: Path, scheme: str) -> None:
+def test_a_real_browser_draws_it_without_the_network(tmp_path: Path, chromium: Any, scheme: str) -> None:
     """Plots have a size and the page's colours, nothing is asked of a network, and nothing overflows sideways."""
-    from playwright.sync_api import sync_playwright
-
     file = tmp_path / "report.html"
     write_page(made_up_backtest(), file)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        tab = browser.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 900})
-        asked, wrong = [], []
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.on("console", lambda message: wrong.append(message.text))
-        tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.goto(file.as_uri())
-        sizes = [plot.bounding_box() for plot in tab.locator("figure svg").all()]
-        colours = tab.evaluate(
-            "() => [getComputedStyle(document.body).backgroundColor,"
-            " getComputedStyle(document.querySelector('svg text')).fill]"
-        )
-        wide = tab.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        tab.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
-        browser.close()
+    tab = chromium.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 900})
+    asked, wrong = [], []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("console", lambda message: wrong.append(message.text))
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.goto(file.as_uri())
+    sizes = [plot.bounding_box() for plot in tab.locator("figure svg").all()]
+    colours = tab.evaluate(
+        "() => [getComputedStyle(document.body).backgroundColor,"
+        " getComputedStyle(document.querySelector('svg text')).fill]"
+    )
+    wide = tab.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    tab.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
+    tab.close()
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     assert wrong == []
     assert len(sizes) == 5

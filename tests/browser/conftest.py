@@ -25,7 +25,7 @@ from routing_core.store import database
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from nightshift_site import CHROMIUM, FLAGS, NIGHTS, RUN, TONIGHT, Site
+from nightshift_site import NIGHTS, RUN, TONIGHT, Site
 
 SIZE = prepare.WorkloadSize(days=9, queries_per_day=120, tonight=400, parts=4, broken=9)
 
@@ -95,16 +95,3 @@ def _knows_the_dag(airflow: LocalAirflow) -> bool:
     with suppress(AirflowError, OSError):
         return bool(airflow.request("GET", "/api/v2/dags/route_backlog"))
     return False
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """Debian's Chromium."""
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"there is no {CHROMIUM}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()

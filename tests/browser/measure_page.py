@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from nightshift_site import CHROMIUM, FLAGS
+from chromium import CHROMIUM, FLAGS
 from playwright.sync_api import sync_playwright
 
 from routing_core.bench.dashboard import LAST, make_year, measure

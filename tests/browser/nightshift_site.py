@@ -12,11 +12,6 @@ from routing_core.settings import Settings
 NIGHTS = [date(2026, 11, day) for day in (21, 22)]
 TONIGHT = NIGHTS[-1]
 RUN = "night-of-{dt}"
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 
 
 @dataclass(frozen=True, slots=True)
