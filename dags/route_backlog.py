@@ -205,7 +205,7 @@ def publish(run: int, **context: Any) -> dict[str, Any]:
         dt = date.fromisoformat(published["dt"])
         figures = read.status(dt, load_settings())
         measure("night", **{name: figures[name] for name in _MEASURED})
-        tell(watch.night_alerts(dt, load_settings()), run=run)
+        tell(watch.night_alerts(dt, load_settings()), run_id=run)
     return published
 
 

@@ -52,7 +52,7 @@ def settle(dt: str, **context: Any) -> list[dict[str, Any]]:
         context["outlet_events"][WHEN_KEPT].add(SETTLEMENTS, extra={"nights": short})
     if not dry_run:
         for one in nights:
-            tell(watch.settlement_alerts(date.fromisoformat(str(one["dt"])), load_settings()), run=one["run_id"])
+            tell(watch.settlement_alerts(date.fromisoformat(str(one["dt"])), load_settings()), run_id=one["run_id"])
     return short
 
 

@@ -13,10 +13,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
+from routing_core.log import say
+
 if TYPE_CHECKING:
     from routing_core.steps.watch import Alert
 
-log = logging.getLogger("nightshift.alerts")
 _PATIENCE_SECONDS = 10.0
 
 
@@ -56,12 +57,12 @@ async def late(context: Any, **about: Any) -> None:
 
 def tell_one(kind: str, words: str, **about: Any) -> None:
     """Log it, count it as ``nightshift.alerts.<kind>``, and post it to the webhook; what goes wrong is logged alone."""
-    log.warning("alert: %s", words, extra={"kind": kind, **about})
+    say(f"alert: {words}", level=logging.WARNING, kind=kind, **about)
     try:
         _count(kind)
         _post({"kind": kind, "text": words, **about})
     except Exception as error:
-        log.warning("the alert could not be passed on: %s", type(error).__name__)
+        say("the alert could not be passed on", level=logging.WARNING, kind=kind, error=type(error).__name__)
 
 
 def _count(kind: str) -> None:

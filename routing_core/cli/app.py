@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
-from routing_core import __version__
+from routing_core import __version__, log
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,5 +30,13 @@ def about(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
     ] = False,
+    log_format: Annotated[
+        log.Form | None,
+        typer.Option(
+            envvar="NIGHTSHIFT_LOG_FORMAT", help="Log each step's start and end on standard error; by default not."
+        ),
+    ] = None,
 ) -> None:
     """Plan a whole night of LLM queries at once."""
+    if log_format is not None:
+        log.to_stream(log_format, sys.stderr)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Connection
 
+from routing_core import log
 from routing_core.allocate.forecast import MixForecast
 from routing_core.allocate.instances import AllocationParameters, AllocationPlan, value_table
 from routing_core.allocate.instances import allocate as solve
@@ -32,6 +33,7 @@ from routing_core.store import allocations, predictors, versions
 from routing_core.store.database import reading, writing
 
 
+@log.step
 def allocate(
     dt: date,
     settings: Settings,

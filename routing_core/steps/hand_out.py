@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
+from routing_core import log
 from routing_core.errors import NotFoundError, SettingsError
 from routing_core.settings import Settings
 from routing_core.store import allocations, guards, handover, holds, inputs, outbox, publishing, results, runs
@@ -14,6 +15,7 @@ from routing_core.store.database import reading, writing
 Format = Literal["parquet", "jsonl"]
 
 
+@log.step
 def export(dt: date, settings: Settings, *, to: str | Path | None = None, form: Format = "parquet") -> dict[str, Any]:
     """Write the current plan of a date for the dispatcher, and seal the night.
 
@@ -86,6 +88,7 @@ def export(dt: date, settings: Settings, *, to: str | Path | None = None, form: 
     }
 
 
+@log.step
 def hold(dt: date, settings: Settings, *, reason: str) -> dict[str, Any]:
     """Hold a night: its plan cannot be exported or sealed until it is released.
 
@@ -99,6 +102,7 @@ def hold(dt: date, settings: Settings, *, reason: str) -> dict[str, Any]:
     return {"dt": dt.isoformat(), "held": True, "reason": held.reason, "held_at": str(held.held_at)}
 
 
+@log.step
 def release(dt: date, settings: Settings) -> dict[str, Any]:
     """Release a held night.
 
@@ -112,6 +116,7 @@ def release(dt: date, settings: Settings) -> dict[str, Any]:
     return {"dt": dt.isoformat(), "held": False, "reason": held.reason, "released_at": str(held.released_at)}
 
 
+@log.step
 def roll_back(dt: date, settings: Settings) -> dict[str, Any]:
     """Make the run that the current one superseded current again.
 

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from routing_core import log
 from routing_core.settings import Settings, load_settings
 from routing_core.store import database
 from routing_core.store.catalog import read_catalog
@@ -48,6 +49,7 @@ class WorkloadSize:
     broken: int = 12
 
 
+@log.step
 def init_db(settings: Settings) -> dict[str, Any]:
     """Bring the results database to this version's schema, and renew its views."""
     return {"schema": database.migrate(settings)}
@@ -63,6 +65,7 @@ def check_ready(settings: Settings) -> None:
     database.check_schema(settings)
 
 
+@log.step
 def make_workload(
     to: Path, dt: date, settings: Settings, size: WorkloadSize, *, embedding_size: int = 0
 ) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from routing_core import log
 from routing_core.errors import SettingsError
 from routing_core.settings import Settings
 from routing_core.store import retention
@@ -17,6 +18,7 @@ _RUN = re.compile(r"\d{8,}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
+@log.step
 def prune(settings: Settings, *, keep_days: int | None = None, dry_run: bool = False) -> dict[str, Any]:
     """Prune runs that were superseded, failed, left half-way or made for comparison, and what lies about on disk.
 

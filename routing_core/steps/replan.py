@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from routing_core import log
 from routing_core.errors import NotFoundError, SettingsError
 from routing_core.settings import Settings
 from routing_core.steps import route
@@ -43,6 +44,7 @@ class Change:
     sent: tuple[Path, ...] = ()
 
 
+@log.step
 def replan(dt: date, settings: Settings, change: Change, *, run_key: str) -> dict[str, Any]:
     """Replace the current plan of a date, sealed or not, by one that keeps what was sent and plans the rest anew.
 

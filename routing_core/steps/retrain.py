@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Row
 
+from routing_core import log
 from routing_core.errors import ContractError
 from routing_core.predict import RECIPES, Predictor, Recipe, fit
 from routing_core.predict.judge import Verdict, judge
@@ -24,6 +25,7 @@ from routing_core.store.database import reading, writing
 from routing_core.store.parquet import read_outcomes
 
 
+@log.step
 def retrain(dt: date, settings: Settings, *, run_key: str, dry_run: bool = False) -> dict[str, Any]:
     """Give the verdict for ``dt``: promoted, kept (the champion stays) or refused, with the reason.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Row
 
+from routing_core import log
 from routing_core.errors import NotFoundError
 from routing_core.predict.outturn import Outturn, outturn
 from routing_core.settings import Settings
@@ -19,6 +20,7 @@ from routing_core.store.settlements import Answers, Assigned
 ALL = "*"
 
 
+@log.step
 def seal(dt: date, settings: Settings) -> dict[str, Any]:
     """Seal the current run of a date: from here on it is not replaced in silence.
 
@@ -37,6 +39,7 @@ def seal(dt: date, settings: Settings) -> dict[str, Any]:
     return {"run_id": run.run_id, "dt": dt.isoformat(), "sealed_at": str(run.sealed_at)}
 
 
+@log.step
 def settle(dt: date, settings: Settings, *, through: date | None = None, dry_run: bool = False) -> dict[str, Any]:
     """Join the plan of a night that was executed to the outcomes logged since, and keep what it came to.
 

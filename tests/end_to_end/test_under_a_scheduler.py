@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -93,6 +94,18 @@ def test_a_backfill_over_three_dates_completes(
         failed = [task for task in airflow.tasks(dag_id, run["dag_run_id"]) if task.state == "failed"]
         logs = [airflow.log_tail(dag_id, run["dag_run_id"], task) for task in failed]
         assert run["state"] == "success", "\n".join(logs)
+
+
+def test_the_log_of_a_task_says_which_run_and_chunk_it_is_about(
+    backfilled: dict[str, list[dict[str, Any]]], airflow: LocalAirflow
+):
+    run_id = str(backfilled["route_backlog"][0]["dag_run_id"])
+    tasks = [task for task in airflow.tasks("route_backlog", run_id) if task.task_id == "estimate"]
+    assert len(tasks) > 1
+    for task in tasks:
+        lines = airflow.log_tail("route_backlog", run_id, task, 200).splitlines()
+        (done,) = [line for line in lines if "estimate_chunk done" in line]
+        assert re.search(rf" run_id=\d+ chunk={task.map_index} attempt=1 .*queries=\d+ .*seconds=", done), done
 
 
 def test_each_backfilled_night_was_judged_sized_and_routed_for_its_own_date(

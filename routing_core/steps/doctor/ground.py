@@ -11,8 +11,8 @@ from routing_core.settings import Settings, home_directory
 from routing_core.steps.doctor.finding import Checks, ill, odd, well
 
 _PREFIX = "NIGHTSHIFT_"
-_OTHERS = frozenset({"DATA", "NO_SKIPS"})
-"""Variables of the same prefix that are no settings: compose's, and the tests'."""
+_OTHERS = frozenset({"DATA", "LOG_FORMAT", "NO_SKIPS"})
+"""Variables of the same prefix that are no settings: compose's, the command line's, and the tests'."""
 LEAST_FREE_GIB, LITTLE_FREE_GIB = 1.0, 5.0
 
 

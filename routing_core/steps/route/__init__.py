@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from routing_core import log
 from routing_core.errors import masked
 from routing_core.settings import Settings
 from routing_core.steps.route.checking import check_run
@@ -37,6 +38,7 @@ _LONGEST_REASON = 2000
 """Characters of a failure that are stored with the run."""
 
 
+@log.step
 def route(dt: date, settings: Settings, *, run_key: str, options: RouteOptions = RouteOptions()) -> dict[str, Any]:
     """All of the above in this process: what the command line does.
 
@@ -56,6 +58,7 @@ def finish(run_id: int, settings: Settings) -> dict[str, Any]:
     dict
         As :func:`publish_run`.
     """
+    log.learn(run_id=run_id)
     try:
         chunks = list_chunks(run_id, settings)
         for chunk in chunks:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from routing_core import log
 from routing_core.errors import ChecksFailedError
 from routing_core.settings import Settings
 from routing_core.store import checks, results, runs
 from routing_core.store.database import writing
 
 
+@log.step
 def check_run(run_id: int, settings: Settings) -> dict[str, Any]:
     """Count what was written, hold the run against ``sql/checks``, and let it pass if none fails.
 
@@ -27,6 +29,7 @@ def check_run(run_id: int, settings: Settings) -> dict[str, Any]:
     """
     with writing(settings) as connection:
         run = runs.get_run(connection, run_id)
+        log.learn(dt=run.dt)
         runs.refuse_failed(run)
         if run.status == "staged":
             runs.update_run(connection, run_id, rejected=results.count_rejected(connection, run_id))

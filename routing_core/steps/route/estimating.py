@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from routing_core import log
 from routing_core.settings import Settings
 from routing_core.steps.means import as_opened
 from routing_core.store import catalogs, chunks, inputs, runs, versions
@@ -15,6 +16,7 @@ from routing_core.store.database import reading, writing
 from routing_core.store.shards import write_shard
 
 
+@log.step
 def estimate_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int) -> dict[str, Any]:
     """Read a chunk's files, predict quality and cost of its queries on every model, and keep both as a shard.
 
@@ -36,6 +38,7 @@ def estimate_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int)
     started = time.monotonic()
     with writing(settings) as connection:
         run = runs.get_run(connection, run_id)
+        log.learn(dt=run.dt)
         chunks.claim_estimate(connection, run_id, chunk, attempt)
         listed = inputs.of_chunk(connection, run_id, chunk, settings.backlog_root)
         content_hash = versions.get_version(connection, run.predictor_id).content_hash

@@ -6,12 +6,14 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from routing_core import log
 from routing_core.settings import Settings
 from routing_core.steps.means import as_opened
 from routing_core.store import carry, chunks, files, inputs, runs
 from routing_core.store.database import reading, writing
 
 
+@log.step
 def list_chunks(run_id: int, settings: Settings) -> list[int]:
     """List the run's input files with size and hash, and deal them to chunks.
 
@@ -27,6 +29,7 @@ def list_chunks(run_id: int, settings: Settings) -> list[int]:
     """
     with reading(settings) as connection:
         run = runs.get_run(connection, run_id)
+    log.learn(dt=run.dt)
     if run.base_run_id is not None:
         return _list_again(run, settings)
     with reading(settings) as connection:
@@ -44,6 +47,7 @@ def list_chunks(run_id: int, settings: Settings) -> list[int]:
             backlog_rows=sum(one.rows for one in backlog),
             carried_rows=sum(one.rows for one in carried),
         )
+    log.learn(chunks=len(dealt))
     return list(range(len(dealt)))
 
 

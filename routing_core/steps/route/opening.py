@@ -7,6 +7,7 @@ from datetime import date
 
 from sqlalchemy import Connection
 
+from routing_core import log
 from routing_core.settings import Settings
 from routing_core.steps import money
 from routing_core.steps.means import Means, as_it_was, whole_plan, with_todays_policy
@@ -16,6 +17,7 @@ from routing_core.store.catalog import read_catalog
 from routing_core.store.database import writing
 
 
+@log.step
 def open_run(
     dt: date, settings: Settings, *, run_key: str, options: RouteOptions = RouteOptions(), attempt: int | None = None
 ) -> int:
@@ -39,7 +41,9 @@ def open_run(
         means = _means(connection, dt, settings, options)
         columns = means.columns(dt, asdict(options))
         chosen = {"replan": options.replan, "dry_run": options.dry_run, "shadow": options.beside is not None}
-        return openings.open_run(connection, dt, run_key, columns | chosen, attempt, sources=means.sources)
+        run_id = openings.open_run(connection, dt, run_key, columns | chosen, attempt, sources=means.sources)
+    log.learn(run_id=run_id)
+    return run_id
 
 
 def _means(connection: Connection, dt: date, settings: Settings, options: RouteOptions) -> Means:

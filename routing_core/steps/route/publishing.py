@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from routing_core import log
 from routing_core.settings import Settings
 from routing_core.store import allocations, publishing, results, runs
 from routing_core.store.database import writing
 
 
+@log.step
 def publish_run(run_id: int, settings: Settings) -> dict[str, Any]:
     """Make the run current and its predecessor superseded, in one transaction; a dry run stays as it is.
 
@@ -19,6 +21,7 @@ def publish_run(run_id: int, settings: Settings) -> dict[str, Any]:
     """
     with writing(settings) as connection:
         run = runs.get_run(connection, run_id)
+        log.learn(dt=run.dt)
         status = run.status if run.dry_run else publishing.publish(connection, run_id)
         if status == "current":
             allocations.score_forecast(connection, run.dt, results.tasks_of(connection, run_id))
@@ -26,6 +29,7 @@ def publish_run(run_id: int, settings: Settings) -> dict[str, Any]:
     return {"run_id": run_id, "dt": run.dt.isoformat(), "status": status, **kept}
 
 
+@log.step
 def fail_run(run_id: int, settings: Settings, *, reason: str) -> None:
     """Mark a run failed unless it is published."""
     with writing(settings) as connection:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from routing_core import log
 from routing_core.settings import Settings
 from routing_core.steps.means import as_opened
 from routing_core.store import allocations, catalogs, chunks, results, runs, versions
@@ -14,6 +15,7 @@ from routing_core.store.database import writing
 from routing_core.store.gather import scatter, solution_directory
 
 
+@log.step
 def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[str, Any]:
     """Decide the whole night at once, verify it, and keep the decisions as one part per chunk.
 
@@ -38,6 +40,7 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
     with writing(settings) as connection:
         runs.claim_solve(connection, run_id, attempt)
         run = runs.get_run(connection, run_id)
+        log.learn(dt=run.dt)
         runs.require_listed(run)
         shards = tuple(row.estimate_shard for row in chunks.of_run(connection, run_id))
         content_hash = versions.get_version(connection, run.predictor_id).content_hash

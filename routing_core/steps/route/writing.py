@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from routing_core import log
 from routing_core.settings import Settings
 from routing_core.steps.means import as_opened
 from routing_core.store import catalogs, chunks, decisions, runs
@@ -14,6 +15,7 @@ from routing_core.store.gather import read_part, solution_directory
 from routing_core.store.shards import read_shard
 
 
+@log.step
 def write_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int) -> dict[str, Any]:
     """Write a chunk's decisions to the database, in place of what an earlier attempt wrote.
 
@@ -30,6 +32,7 @@ def write_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int) ->
     started = time.monotonic()
     with reading(settings) as connection:
         run = runs.get_run(connection, run_id)
+        log.learn(dt=run.dt)
         name = chunks.get_chunk(connection, run_id, chunk).estimate_shard
     asked = as_opened(run, settings)
     directory = asked.run_directory(run_id)

@@ -1,0 +1,63 @@
+"""The log of a night by command: every line of ours has its run, and its chunk where it is about one."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+from typer.testing import CliRunner
+
+from routing_core.cli import app
+from routing_core.settings import Settings
+
+NIGHT = ["--dt", "2026-11-22"]
+
+
+@pytest.fixture(autouse=True)
+def left_as_it_was() -> Iterator[None]:
+    """The logger is the process's own: other tests must not write into this one's stream."""
+    ours = logging.getLogger("nightshift")
+    handlers, level = list(ours.handlers), ours.level
+    yield
+    ours.handlers[:] = handlers
+    ours.setLevel(level)
+
+
+def test_every_line_of_a_night_by_command_has_its_run_and_chunk(world: Settings):
+    """From when the run is opened on: what lists, estimates, solves, writes, checks and publishes."""
+    done = CliRunner().invoke(app, ["--log-format", "json", "route", *NIGHT, "--json"])
+    assert done.exit_code == 0, done.output
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+    begun = [line["event"].removesuffix(" begins") for line in told if line["event"].endswith(" begins")]
+    ends = [line for line in told if line["event"].endswith(" done")]
+    assert {"route", "open_run", "list_chunks", "solve_night", "check_run", "publish_run"} <= set(begun)
+    assert sorted(begun) == sorted(line["event"].removesuffix(" done") for line in ends)
+    assert all(line["seconds"] >= 0 for line in ends)
+
+    opened = next(k for k, line in enumerate(told) if line["event"] == "open_run done")
+    assert {line["run_id"] for line in told[opened:]} == {json.loads(done.stdout)["run_id"]}
+    assert {line["dt"] for line in told} == {"2026-11-22"}
+    (listed,) = [line for line in ends if line["event"] == "list_chunks done"]
+    for name in ("estimate_chunk", "write_chunk"):
+        lines = [line for line in told if line["event"].startswith(name)]
+        assert sorted(line["chunk"] for line in lines) == sorted([*range(listed["chunks"])] * 2)
+    (estimated,) = [line for line in ends if line["event"] == "estimate_chunk done" and line["chunk"] == 0]
+    assert estimated["queries"] > 0
+
+
+def test_a_night_that_breaks_off_says_where_and_which_run(world: Settings):
+    (world.home / "predictors").rename(world.home / "elsewhere")
+    done = CliRunner().invoke(app, ["--log-format", "json", "route", *NIGHT])
+    assert done.exit_code != 0
+    failed = [line for line in map(json.loads, done.stderr.splitlines()) if line["level"] == "error"]
+    assert [line["event"] for line in failed] == ["estimate_chunk failed", "route failed"]
+    assert all(line["run_id"] and line["error"] for line in failed)
+    assert failed[0]["chunk"] == 0
+
+
+def test_without_being_asked_a_command_logs_nothing(world: Settings):
+    done = CliRunner().invoke(app, ["route", *NIGHT, "--dry-run"])
+    assert done.exit_code == 0
+    assert done.stderr == ""
