@@ -12,7 +12,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,8 +79,8 @@ class Encoder:
             self._forget()
         row = self._row
         words = [text.split() for text in texts]
-        indices = np.array([row[word] for of_text in words for word in of_text], np.int32)
         ends = np.cumsum([0, *map(len, words)])
+        indices = np.fromiter(map(row.__getitem__, chain.from_iterable(words)), np.int32, ends[-1])
         if len(row) > len(self._vectors):
             new = list(islice(row, len(self._vectors), None))
             self._vectors = np.concatenate([self._vectors, self.source.vectors(new)])

@@ -21,7 +21,7 @@ from routing_core.predict.encoders import (
     wordllama_missing,
 )
 from routing_core.predict.labels import Labels
-from routing_core.predict.linear import FEATURE_STEP, on_grid, product
+from routing_core.predict.linear import FEATURE_STEP, blocks, on_grid, product
 from routing_core.predict.preamble import Preambles
 from routing_core.predict.state import State, joined, part
 
@@ -105,6 +105,7 @@ class FeatureMap:
         ContractError
             If it learnt from an embedding column and there is none, or of another dimension.
         """
+        prompt = list(prompt)  # made into Python strings once
         question = [self.preambles.question(text) for text in prompt]
         vectors = self.encoder.encode(question) if self.encoder else _checked(embedding, len(self.mean))
         shape = (text_shape(prompt, question, input_tokens) - self.shape_mean) * self.shape_scale
@@ -244,9 +245,12 @@ def text_shape(
 
 def _character_counts(texts: Sequence[str]) -> NDArray[np.float64]:
     """How often each class of `CHARACTERS` occurs: ndarray of float64, shape (n_texts, n_classes)."""
-    counts = np.zeros((len(texts), 256))
-    for i, text in enumerate(texts):
-        counts[i] = np.bincount(np.frombuffer(text.encode("latin-1", "replace"), np.uint8), minlength=256)
+    counts = np.empty((len(texts), 256))
+    for rows in blocks(len(texts), 256):
+        characters = [text.encode("latin-1", "replace") for text in texts[rows]]
+        own = np.repeat(np.arange(len(characters)) * 256, [len(of_text) for of_text in characters])
+        found = np.bincount(own + np.frombuffer(b"".join(characters), np.uint8), minlength=len(characters) * 256)
+        counts[rows] = found.reshape(-1, 256)
     return np.asarray(counts @ _CLASSES)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,14 +101,15 @@ def receipt(
     """
     spend = float(_chosen(problem.cost, ours).sum())
     rival = replace(problem, quality=mean_quality, budget=spend, deviation=None, gamma=0.0)
-    favourite, best = _best_single(rival)
-    trade_off, routed, all_it_can = _at_spend(rival)
     same = np.array_equal(mean_quality, problem.quality)
-    point = ours if same else decide(rival)
+    with ThreadPoolExecutor() as pool:  # the longest first: each works by itself, mostly outside the interpreter's lock
+        greedy, matched, alone = (pool.submit(find, rival) for find in (greedy_fill, _at_spend, _best_single))
+        point = ours if same else decide(rival)
+        (favourite, best), (trade_off, routed, all_it_can) = alone.result(), matched.result()
     rivals = [
         ("best_single", Fallback.CHEAPEST_FEASIBLE.value, best.model, _of_single(names[favourite])),
         ("per_query", Fallback.CHEAPEST_FEASIBLE.value, routed.model, _of_trade_off(trade_off)),
-        ("greedy", "deferred", greedy_fill(rival).model, "most value added per USD first, step by step"),
+        ("greedy", "deferred", greedy.result().model, "most value added per USD first, step by step"),
         ("point_estimate", "deferred", point, "the same joint plan on expected rather than lower quality"),
     ]
     lines = [_line(OURS, "deferred", ours, problem, mean_quality)]

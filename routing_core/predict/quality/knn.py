@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.stats import binom
 
 from routing_core.predict.linear import blocks
@@ -16,6 +17,10 @@ OWN_LABELS = 10
 """In a partial log, a model's own neighbours count half once it has this many labels per neighbour asked."""
 NEGLIGIBLE = 1e-4
 """Expected weight beyond the last rank that is looked at."""
+
+
+VOTERS = 256
+"""Queries whose neighbours are looked for at once: few enough that their distances stay in a core's cache."""
 
 
 @lru_cache(maxsize=64)
@@ -121,16 +126,17 @@ class NearestNeighbours(QualityModel):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Weighted votes of the neighbours among the references ``of`` one group."""
         references = self.references_[of]
-        labels, importance = (np.ascontiguousarray(a[of][:, models].T) for a in (self.labels_, self.weights_))
+        once, twice = _moments(self.labels_[of][:, models], self.weights_[of][:, models])
         by_rank, spread = self._rank_weights(len(references))
         half = 0.5 * (references**2).sum(axis=1)
         mean = np.empty((len(X), len(models)), np.float32)
         std = np.empty_like(mean)
-        for rows in blocks(len(X)):
+        for rows in blocks(len(X), VOTERS):
             nearest = _nearest(half - X[rows] @ references.T, len(by_rank))
-            for j in range(len(models)):
-                votes, share = labels[j].take(nearest), importance[j].take(nearest)
-                mean[rows, j], std[rows, j] = _weighed(votes, share, by_rank, spread)
+            total, votes = np.hsplit(_by_rank(nearest, by_rank, once), 2)
+            square, cross, own = np.hsplit(_by_rank(nearest, spread, twice), 3)
+            mean[rows] = centre = votes / total
+            std[rows] = np.sqrt(np.maximum(own - 2 * centre * cross + centre**2 * square, 0)) / total
         return mean, std
 
     def _rank_weights(self, n_rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -142,18 +148,22 @@ class NearestNeighbours(QualityModel):
         return weight.astype(np.float32), variance.astype(np.float32)
 
 
-def _weighed(
-    votes: NDArray[np.float32],
-    importance: NDArray[np.float32],
-    by_rank: NDArray[np.float32],
-    spread: NDArray[np.float32],
+def _moments(
+    labels: NDArray[np.float32], importance: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean of each row's votes, each of its importance times its rank's weight, and the mean's standard deviation."""
-    share = importance * by_rank
-    total = share.sum(axis=1, dtype=np.float64)
-    mean = (share * votes).sum(axis=1, dtype=np.float64) / total
-    deviation = importance * (votes - mean.astype(np.float32)[:, None])
-    return mean, np.sqrt((deviation**2 * spread).sum(axis=1, dtype=np.float64)) / total
+    """What a reference adds to a weighted mean and to its variance, by model: w and w·y, and w², w²·y and w²·y²."""
+    y, w = labels.astype(np.float64), importance.astype(np.float64)
+    return np.hstack([w, w * y]), np.hstack([w**2, w**2 * y, (w * y) ** 2])
+
+
+def _by_rank(
+    nearest: NDArray[np.int64], weight: NDArray[np.float32], moments: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Moments of each row's nearest references, summed by the weight of their ranks and in their order."""
+    n_rows, n_ranks = nearest.shape
+    ends = np.arange(n_rows + 1) * n_ranks
+    cells = (np.tile(weight.astype(np.float64), n_rows), nearest.ravel(), ends)
+    return np.asarray(sparse.csr_matrix(cells, shape=(n_rows, len(moments))) @ moments)
 
 
 def _nearest(distance: NDArray[np.float32], count: int) -> NDArray[np.int64]:
