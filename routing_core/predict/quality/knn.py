@@ -19,7 +19,7 @@ NEGLIGIBLE = 1e-4
 """Expected weight beyond the last rank that is looked at."""
 
 
-VOTERS = 256
+LOOKED_UP = 256
 """Queries whose neighbours are looked for at once: few enough that their distances stay in a core's cache."""
 
 
@@ -128,11 +128,10 @@ class NearestNeighbours(QualityModel):
         references = self.references_[of]
         once, twice = _moments(self.labels_[of][:, models], self.weights_[of][:, models])
         by_rank, spread = self._rank_weights(len(references))
-        half = 0.5 * (references**2).sum(axis=1)
         mean = np.empty((len(X), len(models)), np.float32)
         std = np.empty_like(mean)
-        for rows in blocks(len(X), VOTERS):
-            nearest = _nearest(half - X[rows] @ references.T, len(by_rank))
+        for rows in blocks(len(X)):
+            nearest = _neighbours(X[rows], references, len(by_rank))
             total, votes = np.hsplit(_by_rank(nearest, by_rank, once), 2)
             square, cross, own = np.hsplit(_by_rank(nearest, spread, twice), 3)
             mean[rows] = centre = votes / total
@@ -164,6 +163,15 @@ def _by_rank(
     ends = np.arange(n_rows + 1) * n_ranks
     cells = (np.tile(weight.astype(np.float64), n_rows), nearest.ravel(), ends)
     return np.asarray(sparse.csr_matrix(cells, shape=(n_rows, len(moments))) @ moments)
+
+
+def _neighbours(X: NDArray[np.float32], references: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """The ``count`` references nearest to each row, nearest first."""
+    half = 0.5 * (references**2).sum(axis=1)
+    nearest = np.empty((len(X), count), np.int64)
+    for rows in blocks(len(X), LOOKED_UP):
+        nearest[rows] = _nearest(half - X[rows] @ references.T, count)
+    return nearest
 
 
 def _nearest(distance: NDArray[np.float32], count: int) -> NDArray[np.int64]:
