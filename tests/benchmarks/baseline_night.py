@@ -8,6 +8,7 @@ percentile planned with (arXiv 2603.26796 has 100); 0 plans on the mean. Imports
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +16,24 @@ import pandas as pd
 import yaml
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
-from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import BaggingRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 
-BATCH, DEFERRAL, KNN = 100, 0.05, KNeighborsRegressor(40)
-home, dt, queries, limits = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
-robust = BaggingRegressor(KNN, int(sys.argv[5]), random_state=0) if int(sys.argv[5]) else KNN
+BATCH, DEFERRAL, KNN = 100, 0.05, partial(KNeighborsRegressor, 40)
+home, dt, limits = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[4])
+queries, refits = int(sys.argv[3]), int(sys.argv[5])
 catalog = yaml.safe_load((home / "config" / "catalog.yaml").read_text())["models"]
 models, tags = np.array([model["name"] for model in catalog]), [set(model.get("tags") or ()) for model in catalog]
 capacity = np.array([limits["capacity"].get(name, BATCH) for name in models])
 
 
-def planned(knn, at):
-    """Quality as planned with."""
-    return np.quantile([one.predict(at) for one in getattr(knn, "estimators_", [knn])], 0.1, axis=0)
+def planned(both, bag, at):
+    """Quality as planned with, and cost."""
+    quality, cost = both.predict(at).T
+    return np.quantile([one.predict(at) for one in bag], 0.1, axis=0) if refits else quality, cost
 
 
 def eligible(batch, cost, quality):
@@ -61,17 +62,16 @@ log = pd.read_parquet(home / "outcomes")
 log = log[log.dt.astype(str) < dt].dropna(subset=["prompt", "quality", "cost_usd"])
 features = make_pipeline(TfidfVectorizer(max_features=20_000, sublinear_tf=True), TruncatedSVD(64, random_state=0))
 log["at"] = list(features.fit_transform(log.prompt))
-learnt = {
-    name: [clone(of).fit(np.stack(own["at"]), own[what]) for of, what in ((robust, "quality"), (KNN, "cost_usd"))]
-    for name, own in log.groupby("model")
-}
+learnt = {}
+for name, own in log.groupby("model"):
+    seen, both = np.stack(own["at"]), KNN().fit(np.stack(own["at"]), own[["quality", "cost_usd"]])
+    learnt[name] = both, BaggingRegressor(KNN(), max(refits, 1), random_state=0).fit(seen, own.quality).estimators_
 started, cpu, chosen = time.perf_counter(), time.process_time(), []
 files = sorted((home / "backlog" / f"dt={dt}").glob("*.parquet"))
 backlog = pd.concat(pd.read_parquet(file) for file in files[: 1 + queries * len(files) // limits["queries"]])[:queries]
 backlog = backlog.dropna(subset=["query_id", "prompt", "input_tokens"]).drop_duplicates("query_id")
 at = features.transform(backlog.prompt)
-quality = np.stack([planned(learnt[name][0], at) for name in models], axis=1)
-cost = np.stack([learnt[name][1].predict(at) for name in models], axis=1)
+quality, cost = np.stack([planned(*learnt[name], at) for name in models], axis=2)
 for batch in (slice(start, start + BATCH) for start in range(0, len(backlog), BATCH)):
     chosen.append(assign(quality[batch], cost[batch], eligible(backlog[batch], cost[batch], quality[batch])))
 backlog["model"] = np.append(models, None)[np.concatenate(chosen)]
