@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from routing_core.predict.features import CHARACTERS, _character_counts
 from routing_core.predict.quality.forest import SharedForest, _leaf_sums
-from routing_core.predict.quality.knn import _nearest
+from routing_core.predict.quality.knn import LOOKED_UP, NearestNeighbours, _nearest
 
 FEW_VALUES = st.sampled_from([np.float32(v) for v in (-1.5, -0.25, 0.0, 2.0**-21, 0.5, 3.0)])
 ANY_VALUES = st.floats(-4, 4, width=32, allow_subnormal=False)
@@ -30,6 +31,30 @@ def test_a_rows_neighbours_do_not_depend_on_the_rows_beside_it(seed: int) -> Non
     distance = np.random.default_rng(seed).integers(-3, 3, (16, 50)).astype(np.float32)
     together = _nearest(distance, 9)
     assert all(np.array_equal(_nearest(distance[i : i + 1], 9)[0], together[i]) for i in range(16))
+
+
+def test_votes_are_the_weighted_mean_of_the_nearest_labels_and_its_deviation() -> None:
+    """More queries than are looked up at once; weights by rank and by importance."""
+    rng = np.random.default_rng(3)
+    X, at = (rng.integers(-64, 64, (n, 5)).astype(np.float32) / 64 for n in (90, LOOKED_UP + 7))
+    y, weight = rng.random((90, 3)).astype(np.float32), rng.uniform(0.5, 2, (90, 3)).astype(np.float32)
+    knn = NearestNeighbours(neighbours=12).fit(X, y, weight)
+    by_rank, spread = knn._rank_weights(90)
+    mean, std = knn.predict_with_std(at)
+    for i in (0, LOOKED_UP - 1, LOOKED_UP + 6):
+        near = np.argsort(((X - at[i]) ** 2).sum(axis=1), kind="stable")[: len(by_rank)]
+        share = weight[near] * by_rank[:, None]
+        expected = (share * y[near]).sum(axis=0) / share.sum(axis=0)
+        deviation = (weight[near] * (y[near] - expected)) ** 2 * spread[:, None]
+        np.testing.assert_allclose(mean[i], expected, rtol=1e-5)
+        np.testing.assert_allclose(std[i], np.sqrt(deviation.sum(axis=0)) / share.sum(axis=0), rtol=1e-4)
+
+
+@given(st.lists(st.text(max_size=30), max_size=5), st.integers(0, 300))
+def test_characters_of_many_texts_are_counted_as_of_each(texts: list[str], more: int) -> None:
+    many = [*texts, *["A 1?"] * more]
+    alone = [_character_counts([text]) for text in many]
+    assert np.array_equal(_character_counts(many), np.concatenate([np.empty((0, len(CHARACTERS))), *alone]))
 
 
 def test_leaves_and_their_sums_are_those_of_going_down_tree_by_tree() -> None:
