@@ -87,8 +87,9 @@ def bench_night(
     dict
         queries, models, partitions, chunks, features, database, cores, seconds, rows_per_second,
         rows_per_second_per_core, cpu_seconds, peak_rss_mib (of the largest process), solver_share (of the seconds;
-        prices, decisions and proof, verified), stages (name, tasks, seconds, share, cpu_seconds, peak_rss_mib), and
-        the run's assigned, deferred, rejected, gap; ``baseline`` and ``airflow`` where they were asked for.
+        prices, decisions and proof, verified), within_solve (seconds by what that stage does), stages (name, tasks,
+        seconds, share, cpu_seconds, peak_rss_mib), and the run's assigned, deferred, rejected, gap; ``baseline`` and
+        ``airflow`` where they were asked for.
     """
     with ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="nightshift-bench-"))
@@ -169,7 +170,7 @@ def _timed(settings: Settings) -> list[Stage]:
 
 def _totals(queries: int, stages: list[Stage], settings: Settings) -> dict[str, Any]:
     seconds = sum(stage.seconds for stage in stages)
-    night = read.status(DT, settings)
+    night, within = read.status(DT, settings), _within_solve(settings)
     return {
         "cores": CORES,
         "seconds": round(seconds, 3),
@@ -177,15 +178,16 @@ def _totals(queries: int, stages: list[Stage], settings: Settings) -> dict[str, 
         "rows_per_second_per_core": round(queries / seconds / CORES, 1),
         "cpu_seconds": round(sum(stage.cpu_seconds for stage in stages), 3),
         "peak_rss_mib": max(stage.peak_rss_mib for stage in stages),
-        "solver_share": round(_solver_seconds(settings) / seconds, 4),
+        "solver_share": round(within["solve"] / seconds, 4),
+        "within_solve": within,
         "stages": [asdict(stage) | {"share": round(stage.seconds / seconds, 4)} for stage in stages],
         **{name: night[name] for name in ("assigned", "deferred", "rejected", "gap")},
     }
 
 
-def _solver_seconds(settings: Settings) -> float:
-    """Seconds of posing, solving and verifying the problem, within the stage ``solve``."""
+def _within_solve(settings: Settings) -> dict[str, float]:
+    """Seconds within the stage ``solve``: gather, solve (posed, solved, verified), explain (receipts), scatter."""
     with reading(settings) as connection:
         run = results.night(connection, DT)
     assert run is not None
-    return float(run.timings["solve"])
+    return dict(run.timings)
