@@ -103,13 +103,14 @@ def receipt(
     rival = replace(problem, quality=mean_quality, budget=spend, deviation=None, gamma=0.0)
     same = np.array_equal(mean_quality, problem.quality)
     with ThreadPoolExecutor() as pool:  # the longest first: each works by itself, mostly outside the interpreter's lock
-        greedy, matched, alone = (pool.submit(find, rival) for find in (greedy_fill, _at_spend, _best_single))
+        filled, matched = pool.submit(greedy_fill, rival), pool.submit(_at_spend, rival)
+        favourite, best = _best_single(rival)
         point = ours if same else decide(rival)
-        (favourite, best), (trade_off, routed, all_it_can) = alone.result(), matched.result()
+        trade_off, routed, all_it_can = matched.result()
     rivals = [
         ("best_single", Fallback.CHEAPEST_FEASIBLE.value, best.model, _of_single(names[favourite])),
         ("per_query", Fallback.CHEAPEST_FEASIBLE.value, routed.model, _of_trade_off(trade_off)),
-        ("greedy", "deferred", greedy.result().model, "most value added per USD first, step by step"),
+        ("greedy", "deferred", filled.result().model, "most value added per USD first, step by step"),
         ("point_estimate", "deferred", point, "the same joint plan on expected rather than lower quality"),
     ]
     lines = [_line(OURS, "deferred", ours, problem, mean_quality)]
