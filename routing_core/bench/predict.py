@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -14,28 +14,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing_core.backtest.history import read_history
-from routing_core.bench.predict_split import Split, every_method, headline, partial
+from routing_core.bench.predict_split import BATCH, Split, every_method, headline, partial
 from routing_core.errors import ContractError
 from routing_core.predict.labels import Labels
 
 SEEDS = (100, 101, 102, 103, 104)
 """Of the splits; choices were made on other seeds than these."""
-FOLDS = 5
-PARTIAL_FOLDS = 2
-"""Folds of each seed on which partial logs are tried; each takes two more fits."""
+PARTS: Mapping[str, int] = {"folds": 5, "halves": 2}
+"""Parts that a seed deals the queries into; each is held out once, and learnt about from the others."""
+PARTIAL_SPLITS = 2
+"""Splits of each seed on which partial logs are tried; each takes two more fits."""
 XGBOOST = find_spec("xgboost") is not None
 BOOSTED_REFITS = 20
 """Bootstrap refits of XGBoost on the one split where it is bagged; the paper makes 100 at five times the time."""
 
 
 def bench_predict(
-    outcomes_file: Path, full: bool = False, *, seeds: Sequence[int] = SEEDS, jobs: int = 2
+    outcomes_file: Path, full: bool = False, *, splits: str = "folds", seeds: Sequence[int] = SEEDS, jobs: int = 2
 ) -> dict[str, Any]:
     """Measure the default predictor against what it must beat, on held-out queries.
 
-    Five folds over the queries for each seed; batches of 100 in permuted order; five budgets; predicted costs with
-    the 95 % margin; no capacity. Nothing is tuned on the held-out folds: robust level, shrinkage and margin are
-    learnt inside each training part.
+    Five folds or two halves of the queries for each seed; batches of 100 in permuted order; five budgets; predicted
+    costs with the 95 % margin; no capacity. Nothing is tuned on what is held out: robust level, shrinkage and margin
+    are learnt inside each training part.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ def bench_predict(
         partition, or a file in one.
     full : bool
         Add every predictor × robust method, in distribution and with a task left out, and the paper's XGBoost.
+    splits : str
+        One of `PARTS`.
     seeds : sequence of int
     jobs : int
         Processes.
@@ -60,19 +63,20 @@ def bench_predict(
     """
     start = time.perf_counter()
     labels, prices = read_labels(outcomes_file)
-    splits = list(_folds(labels, prices, seeds))
-    some = [split for i, split in enumerate(splits) if i % FOLDS < PARTIAL_FOLDS]
+    parts = PARTS[splits]
+    held_out = list(_split_by(labels, prices, parts, seeds))
+    some = [i for i in range(len(held_out)) if i % parts < PARTIAL_SPLITS]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        whole = list(pool.map(headline, splits))
-        logged = list(pool.map(partial, some)) if labels.complete else []
-        tables = _tables(pool.map, labels, prices, splits[0]) if full else {}
+        whole = list(pool.map(headline, held_out))
+        logged = list(pool.map(partial, [held_out[i] for i in some])) if labels.complete else []
+        tables = _tables(pool.map, labels, prices, held_out[0]) if full else {}
     report = _summary(whole) | _gains(whole)
-    for figures in (_summary(logged) | _losses(logged, whole) if logged else {},):
+    for figures in (_summary(logged) | _losses(logged, [whole[i] for i in some]) if logged else {},):
         for key, value in figures.items():
             report[key] = report[key] | value if isinstance(value, dict) and key in report else value
     for name in ("over_budget_share_95", "over_budget_share_99"):
         report[f"{name}_interval"] = report["intervals_95"][name]
-    facts = {"queries": len(labels), "models": len(labels.models), "splits": len(splits)}
+    facts = {"queries": len(labels), "models": len(labels.models), "splits": len(held_out)}
     return facts | report | ({"tables": tables} if full else {}) | {"seconds": round(time.perf_counter() - start, 1)}
 
 
@@ -85,16 +89,17 @@ def read_labels(path: Path) -> tuple[Labels, NDArray[np.float64]]:
         If there are fewer queries than the folds need.
     """
     history = read_history(path)
-    if len(history.labels) < 100 * FOLDS:
-        raise ContractError(f"{path}: the benchmark needs {100 * FOLDS} usable queries, got {len(history.labels)}")
+    least = BATCH * max(PARTS.values())
+    if len(history.labels) < least:
+        raise ContractError(f"{path}: the benchmark needs {least} usable queries, got {len(history.labels)}")
     return history.labels, history.prices()
 
 
-def _folds(labels: Labels, prices: NDArray[np.float64], seeds: Sequence[int]) -> Iterator[Split]:
+def _split_by(labels: Labels, prices: NDArray[np.float64], parts: int, seeds: Sequence[int]) -> Iterator[Split]:
     for seed in seeds:
-        fold = np.random.default_rng(seed).permutation(len(labels)) % FOLDS
-        for held in range(FOLDS):
-            yield _split(labels, prices, fold == held, seed)
+        part = np.random.default_rng(seed).permutation(len(labels)) % parts
+        for held in range(parts):
+            yield _split(labels, prices, part == held, seed)
 
 
 def _split(labels: Labels, prices: NDArray[np.float64], test: NDArray[np.bool_], seed: int) -> Split:
@@ -131,7 +136,7 @@ def _gains(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def _losses(logged: Sequence[dict[str, float]], whole: Sequence[dict[str, float]]) -> dict[str, float]:
     """Quality lost against full feedback on the same splits, and gained over means of the same logs, percent."""
-    full = np.mean([row["default_quality"] for i, row in enumerate(whole) if i % FOLDS < PARTIAL_FOLDS])
+    full = np.mean([row["default_quality"] for row in whole])
     losses = {}
     for name in ("uniform", "skewed"):
         ours, means = (np.mean([row[f"partial_{name}{which}_quality"] for row in logged]) for which in ("", "_means"))

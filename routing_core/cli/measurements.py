@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from routing_core.cli.app import bench
 from routing_core.cli.output import Json, lines, show
 from routing_core.errors import SettingsError
+
+Splits = Literal["folds", "halves"]
 
 
 @bench.command("night")
@@ -106,12 +108,13 @@ def bench_solver(
 def bench_predict(
     outcomes: Annotated[Path, typer.Option(help="Outcomes: RouterBench's wide table, or long under contract.")],
     full: Annotated[bool, typer.Option(help="Add every method and the paper's boosting, on one split.")] = False,
+    splits: Annotated[Splits, typer.Option(help="Learn from four fifths of the queries, or from half.")] = "folds",
     as_json: Json = False,
 ) -> None:
     """Measure the default predictor by the quality its routing realises on held-out queries."""
     from routing_core.bench.predict import bench_predict as measure
 
-    show(as_json, measure(outcomes, full), lines)
+    show(as_json, measure(outcomes, full, splits=splits), lines)
 
 
 @bench.command("allocate")
