@@ -37,6 +37,8 @@ class History:
         The log itself; None where the file has list prices of its own.
     rejected : int
         Rows of the file that are not used.
+    left_out : tuple of str
+        Models of the file that are not used, as too few rows have a score of theirs.
     """
 
     labels: Labels
@@ -44,6 +46,7 @@ class History:
     dated: bool
     outcomes: Outcomes | None
     rejected: int
+    left_out: tuple[str, ...] = ()
 
     def prices(self, before: np.datetime64 | None = None) -> NDArray[np.float64]:
         """Prices billed by outcomes logged before a time: ndarray, shape (n_models, 2), USD per token of (in, out)."""
@@ -73,11 +76,12 @@ def read_history(path: Path) -> History:
 
 
 def _from_wide(path: Path) -> History:
-    """The rows with a score for every model; days are drawn, since the format has none."""
-    wide, cleaning = read_wide(path)
-    wide = wide.take(np.flatnonzero(~np.isnan(wide.score).any(axis=1)))
+    """The rows and models of which every score is there; days are drawn, since the format has none."""
+    found, cleaning = read_wide(path)
+    rows, columns = _complete(~np.isnan(found.score))
+    wide = found.only(columns).take(rows)
     if not len(wide):
-        raise ContractError(f"{path}: no row has a score and a cost for every model, {cleaning.rows} rows read")
+        raise ContractError(f"{path}: no row has a usable score and cost, {cleaning.rows} rows read")
     n, m = wide.score.shape
     day = np.random.default_rng(0).permutation(n) * DRAWN_DAYS // n
     labels = Labels(
@@ -94,7 +98,16 @@ def _from_wide(path: Path) -> History:
         ignored=0,
         effective=np.full(m, float(n)),
     )
-    return History(labels, wide.cost_usd, dated=False, outcomes=None, rejected=cleaning.rows - n)
+    left_out = tuple(name for name in found.models if name not in wide.models)
+    return History(labels, wide.cost_usd, False, None, cleaning.rows - n, left_out)
+
+
+def _complete(known: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns without a gap, as many cells as can be had by leaving out the columns with the most gaps."""
+    by_gaps = np.argsort((~known).sum(axis=0), kind="stable")
+    whole = np.logical_and.accumulate(known[:, by_gaps], axis=1)
+    most = int((whole.sum(axis=0) * np.arange(1, len(by_gaps) + 1)).argmax()) + 1
+    return np.flatnonzero(whole[:, most - 1]), np.sort(by_gaps[:most])
 
 
 def _lengths(wide: Wide) -> NDArray[np.float64]:

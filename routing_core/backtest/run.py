@@ -243,6 +243,8 @@ def _notes(history: History, plans: list[Plan], nights: list[Night], hosted: boo
         )
     if history.rejected:
         notes.append(f"{history.rejected} rows of the file are not used: incomplete, repeated or broken.")
+    if history.left_out:
+        notes.append(f"Models with too few scores are left out: {', '.join(history.left_out)}.")
     if not hosted:
         notes.append("No fleets are compared: the catalog has no model on GPUs of ours.")
     return notes

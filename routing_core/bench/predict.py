@@ -54,7 +54,8 @@ def bench_predict(
     Returns
     -------
     dict
-        Means over splits; ``standard_errors`` and ``intervals_95`` by the same keys; ``tables`` if ``full``.
+        Means over splits; ``standard_errors`` and ``intervals_95`` by the same keys; ``tables`` if ``full``. Shares
+        over budget are None for a partial log, which does not say what a plan would have cost.
 
     Raises
     ------
@@ -107,18 +108,22 @@ def _split(labels: Labels, prices: NDArray[np.float64], test: NDArray[np.bool_],
 
 
 def _summary(rows: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Mean, standard error and 95 % bootstrap interval over splits of each figure."""
+    """Mean, standard error and 95 % bootstrap interval over splits of each figure; None where a split knows none."""
     table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, len(rows), (2000, len(rows)))
     return {
-        **{name: float(values.mean()) for name, values in table.items()},
-        "standard_errors": {name: float(v.std(ddof=1) / np.sqrt(len(v))) for name, v in table.items()},
+        **{name: _known(values.mean()) for name, values in table.items()},
+        "standard_errors": {name: _known(v.std(ddof=1) / np.sqrt(len(v))) for name, v in table.items()},
         "intervals_95": {
-            name: [float(end) for end in np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])]
+            name: [_known(end) for end in np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])]
             for name, values in table.items()
         },
     }
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _gains(rows: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -87,7 +87,7 @@ class Score:
     quality : float
         Realised quality of what was chosen.
     over_budget : float
-        Share of batches whose realised cost is above the budget.
+        Share of batches whose realised cost is above the budget; NaN if some of it is not in the log.
     optimism : float
         Predicted less realised quality of what was chosen.
     """
@@ -132,7 +132,9 @@ def score(
             at = (rows[served], choice[served])
             quality = plan_value(choice, split.test, rows, expected.astype(np.float32)).value
             predicted = expected[at].sum() / len(rows)
-            figures.append((quality, float(np.nansum(realised[at]) > total), predicted - quality))
+            spent = realised[at].sum()
+            over = float(spent > total) if np.isfinite(spent) else np.nan
+            figures.append((quality, over, predicted - quality))
     return Score(*(float(value) for value in np.mean(figures, axis=0)))
 
 
@@ -197,9 +199,12 @@ def _point(
 
 
 def _mean_costs(split: Split) -> NDArray[np.float64]:
-    """Mean cost of each model on the training queries, USD."""
+    """Mean cost of each model on the training queries, USD; for a model without answers there, that of the others."""
     spent = cost_usd(split.train.input_tokens, split.train.output_tokens, split.prices)
-    return np.asarray(np.nanmean(spent, axis=0), np.float64)
+    known = ~np.isnan(spent)
+    means = np.where(known, spent, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    answered = known.any(axis=0)
+    return np.asarray(np.where(answered, means, means[answered].mean()), np.float64)
 
 
 def _sorted_by_task(split: Split, said: CrossFit, lower: Matrix, cost: Matrix) -> dict[str, float]:

@@ -55,6 +55,11 @@ class Wide:
         q, p, t = self.query_id[rows], self.prompt[rows], self.task[rows]
         return Wide(q, p, t, self.models, self.score[rows], self.cost_usd[rows])
 
+    def only(self, columns: NDArray[np.integer]) -> Wide:
+        """The models at ``columns``."""
+        models = tuple(self.models[int(j)] for j in columns)
+        return Wide(self.query_id, self.prompt, self.task, models, self.score[:, columns], self.cost_usd[:, columns])
+
     @property
     def input_tokens(self) -> NDArray[np.int64]:
         """Prompt lengths estimated from the text, shape (n_prompts,), at least 1 token."""
