@@ -22,7 +22,11 @@ from routing_core.route.robust import robust_objective
 from routing_core.route.rows import Rows
 
 BISECTIONS = 24
-"""Most halvings when a trade-off, is calibrated to a spend."""
+"""Most attempts when a trade-off is calibrated to a spend."""
+LEAST_STEP = 0.02
+"""Least share of what a trade-off is known to lie between that one attempt takes off."""
+NEAR = 0.05
+"""How far from a trade-off that is thought near the right one is looked for next, in log odds."""
 SLICES = 16
 """Share of the queries that take a greedy step at once, as one of so many: the steepest."""
 LEAST_SLICE = 1 << 8
@@ -99,7 +103,9 @@ class TradeOff(NamedTuple):
     share: float = 0.0
 
 
-def calibrated(problem: Problem, fallback: Fallback, spend: float, *, within: float = 0.01) -> tuple[TradeOff, Routed]:
+def calibrated(
+    problem: Problem, fallback: Fallback, spend: float, *, within: float = 0.01, near: float | None = None
+) -> tuple[TradeOff, Routed]:
     """The per-query trade-off whose spend is nearest to ``spend``, and not over it by more than ``within``.
 
     Where spend jumps between two trade-offs, as it does where many estimates are alike, some of the queries are
@@ -112,6 +118,9 @@ def calibrated(problem: Problem, fallback: Fallback, spend: float, *, within: fl
     spend : float, USD
     within : float
         Share of ``spend`` by which it may differ.
+    near : float, in (0, 1), optional
+        A trade-off to try first, such as that of a sample; it saves attempts and changes what is found by no more
+        than ``within``.
 
     Returns
     -------
@@ -120,20 +129,24 @@ def calibrated(problem: Problem, fallback: Fallback, spend: float, *, within: fl
         Of the trade-offs tried, the one nearest in spend that is at most ``spend · (1 + within)``; where even ``a = 0``
         spends more, that one.
     """
-    low, high = 0.0, 1.0
-    best_a, best = TradeOff(low, low), per_query(problem, low, fallback)
-    for _ in range(BISECTIONS):
+    best_a, best = TradeOff(0.0, 0.0), per_query(problem, 0.0, fallback)
+    if best.spend > spend * (1 + within):
+        return best_a, best
+    low, high = (0.0, best.spend), (1.0, math.inf)
+    hints = [] if near is None else [near, *(_trade_off(_odds(near) + step) for step in (-NEAR, NEAR))]
+    for attempt in range(BISECTIONS):
         if abs(best.spend - spend) <= within * spend:
             return best_a, best
-        a = _between(low, high)
+        hints = [a for a in hints if low[0] < a < high[0]]
+        a = hints.pop(0) if hints else _between(low, high, spend if attempt % 2 else None)
         found = per_query(problem, a, fallback)
         if found.spend > spend * (1 + within):
-            high = a
+            high = a, found.spend
         else:
-            low = a
+            low = a, found.spend
         if found.spend <= spend * (1 + within) and abs(found.spend - spend) < abs(best.spend - spend):
             best_a, best = TradeOff(a, a), found
-    return _dithered(problem, fallback, spend, within, (low, high), (best_a, best))
+    return _dithered(problem, fallback, spend, within, (low[0], high[0]), (best_a, best))
 
 
 def _dithered(
@@ -160,13 +173,21 @@ def _dithered(
     return found
 
 
-def _between(low: float, high: float) -> float:
-    """Half-way in quality per USD, on a scale of powers: costs may be anything from 1e-9 to 1e3 USD."""
+def _between(low: tuple[float, float], high: tuple[float, float], spend: float | None) -> float:
+    """Between two trade-offs of known spend: half-way in odds, or where ``spend`` lies between theirs."""
+    share = 0.5
+    if spend is not None and low[1] < high[1] < math.inf:
+        share = min(max((spend - low[1]) / (high[1] - low[1]), LEAST_STEP), 1 - LEAST_STEP)
+    return _trade_off((1 - share) * _odds(low[0]) + share * _odds(high[0]))
 
-    def odds(a: float) -> float:
-        return math.log(max(a, 1e-12) / max(1 - a, 1e-12))
 
-    return 1 / (1 + math.exp(-0.5 * (odds(low) + odds(high))))
+def _odds(a: float) -> float:
+    """Quality per USD on a scale of powers: costs may be anything from 1e-9 to 1e3 USD."""
+    return math.log(max(a, 1e-12) / max(1 - a, 1e-12))
+
+
+def _trade_off(odds: float) -> float:
+    return 1 / (1 + math.exp(-odds))
 
 
 def best_single(problem: Problem, fallback: Fallback = Fallback.UNSERVED) -> Routed:

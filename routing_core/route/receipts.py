@@ -27,7 +27,7 @@ Z95 = 1.959963984540054
 SPEND_WITHIN = 1e-3
 """Share of the planned spend that the calibrated per-query trade-off may leave; it never spends more."""
 SAMPLE = 1 << 15
-"""Queries on which the best single model is chosen where there are more."""
+"""Queries on which the best single model is chosen, and a trade-off is looked for first, where there are more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,11 @@ def _at_spend(rival: Problem) -> tuple[TradeOff, Routed, bool]:
         return TradeOff(1.0, 1.0), most, True
     # Aiming half the width lower, the far side of it is the budget itself.
     half = SPEND_WITHIN / 2
-    trade_off, routed = calibrated(free, Fallback.CHEAPEST_FEASIBLE, rival.budget / (1 + half), within=half)
+    aim, step = rival.budget / (1 + half), _step(rival)
+    near = None
+    if step > 1:
+        near = calibrated(_thinned(free, step), Fallback.CHEAPEST_FEASIBLE, aim / step, within=half)[0].a or None
+    trade_off, routed = calibrated(free, Fallback.CHEAPEST_FEASIBLE, aim, within=half, near=near)
     if routed.spend > rival.budget:
         return TradeOff(0.0, 0.0), per_query(rival, 0.0, Fallback.CHEAPEST_FEASIBLE), True
     return trade_off, routed, False
@@ -179,11 +183,16 @@ def _at_spend(rival: Problem) -> tuple[TradeOff, Routed, bool]:
 
 def _best_single(rival: Problem) -> tuple[int, Routed]:
     """The best single model; of a large night, the one that is best on every k-th query with a k-th of the limits."""
-    step = -(-len(rival) // SAMPLE)
+    step = _step(rival)
     some = rival if step == 1 else _thinned(rival, step)
     tried = [single(some, j, Fallback.CHEAPEST_FEASIBLE) for j in range(rival.n_models)]
     best = max(range(rival.n_models), key=lambda j: tried[j].objective)
     return best, tried[best] if step == 1 else single(rival, best, Fallback.CHEAPEST_FEASIBLE)
+
+
+def _step(rival: Problem) -> int:
+    """Every how manieth query stands for a large night."""
+    return -(-len(rival) // SAMPLE)
 
 
 def _thinned(problem: Problem, step: int) -> Problem:

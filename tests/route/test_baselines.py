@@ -81,6 +81,15 @@ def test_calibration_meets_the_spend_it_is_given(kit: Any) -> None:
     assert routed.spend == pytest.approx(target, rel=0.01)
 
 
+@pytest.mark.parametrize("near", [1e-9, 0.003, 0.02, 0.999])
+def test_calibration_meets_its_spend_however_wrong_the_trade_off_thought_near(kit: Any, near: float) -> None:
+    """What a sample suggests is tried first and binds nobody."""
+    night = kit.night(3000, 6, budget=5.0, room=20.0)
+    target = 0.5 * per_query(night, 1.0, Fallback.UNSERVED).spend
+    _, routed = calibrated(night, Fallback.CHEAPEST_FEASIBLE, target, within=1e-3, near=near)
+    assert routed.spend == pytest.approx(target, rel=1e-3)
+
+
 def test_the_best_single_model_is_the_best_of_all_single_ones(three: Problem) -> None:
     """Three at 0.6 beat one at 0.9."""
     assert best_single(three).model.tolist() == [1, 1, 1]
