@@ -330,6 +330,8 @@ class _Counter:
 
     def _has_room(self, model: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Who is among the first that each model has room for."""
+        if (np.bincount(model, minlength=len(self._room)) <= self._room).all():
+            return np.ones(len(model), dtype=np.bool_)
         by_model = np.argsort(model, kind="stable")
         edges = np.searchsorted(model[by_model], np.arange(self._problem.n_models))
         rank = np.empty(len(model), dtype=np.int64)
