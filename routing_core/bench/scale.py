@@ -46,15 +46,15 @@ class Rates:
         Until a lost worker's task begins again.
     """
 
-    start_seconds: float = 2.0
-    estimate_us: float = 100.0
-    write_us: float = 12.0
-    gather_us: float = 2.5
-    solve_us: float = 4.0
+    start_seconds: float = 2.5
+    estimate_us: float = 150.0
+    write_us: float = 8.0
+    gather_us: float = 1.0
+    solve_us: float = 12.0
     gathered_bytes: float = 13.0
     resident_bytes: float = 180.0
-    database_rows: float = 150_000.0
-    check_us: float = 2.0
+    database_rows: float = 75_000.0
+    check_us: float = 4.0
     handed_out: float = 5.0
     spread: float = 0.2
     lost: float = 0.005

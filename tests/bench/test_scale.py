@@ -13,12 +13,12 @@ CALM = Rates(spread=0, lost=0, handed_out=1e9)
 
 def test_without_luck_and_waiting_a_stage_takes_its_work_divided_by_the_workers() -> None:
     night = simulate_night(8_000_000, 11, 4, 1_000_000, replace(CALM, start_seconds=0))
-    assert night["estimate"] == pytest.approx(8 * 100 / 4)
+    assert night["estimate"] == pytest.approx(8 * CALM.estimate_us / 4)
 
 
 def test_more_workers_never_write_faster_than_the_database_takes_rows() -> None:
     few, many = (simulate_night(10**8, 11, workers, 250_000, CALM) for workers in (64, 512))
-    assert many["write"] == few["write"] >= 10**8 / CALM.database_rows
+    assert many["write"] == few["write"] >= 10**8 / CALM.database_rows - 0.1  # seconds are told in tenths
     assert many["estimate"] < few["estimate"]
 
 
