@@ -21,6 +21,8 @@ from routing_core.route.solution import proven_gap
 
 TIES = 4
 """Factor by which the pool grows where more rows are tied than it holds."""
+SPREAD = 16
+"""Factor by which the rows are more of which the pool is evenly picked, where the nearest did not do."""
 FEW, STARTS = 512, 8
 """Rows that are repaired from many starts, and how many."""
 BLURRED = 3e-5
@@ -74,16 +76,21 @@ def _attempts(
     rows: Rows, night: NightPrices, certificate: Certificate, parameters: Parameters
 ) -> Iterator[tuple[NDArray[np.int16], int]]:
     """Decisions in the order in which they are worth trying, and how many rows each looked at."""
-    model, tied = _split_ties(rows, night, certificate) if night.plan is None else (night.plan, 0)
-    near = nearest(certificate.margin, parameters.pool)
+    pool, prices = parameters.pool, night.prices
+    near = nearest(certificate.margin, pool)
     enough = certificate.bound - 0.999 * parameters.gap * (certificate.bound + rows.penalties)
-    yield _repaired(rows, model.copy(), near, night.prices, enough), max(tied, parameters.pool)
-    if tied > parameters.pool:
-        size = TIES * parameters.pool
-        yield _repaired(rows, model.copy(), nearest(certificate.margin, size), night.prices, enough), size
+    model, tied = _split_ties(rows, night, certificate) if night.plan is None else (night.plan, 0)
+    yield _repaired(rows, model.copy(), near, prices, enough), max(tied, pool)
+    if tied > pool:
+        size = TIES * pool
+        yield _repaired(rows, model.copy(), nearest(certificate.margin, size), prices, enough), size
     if rows.coupling.group is None:
-        yield _restarted(rows, model.copy(), nearest(certificate.margin, FEW), night), parameters.pool
-    yield _repaired(rows, certificate.choice.copy(), near, night.prices, enough, 2 * CANDIDATES), parameters.pool
+        yield _restarted(rows, model.copy(), nearest(certificate.margin, FEW), night), pool
+    start, again = certificate.choice, near
+    if night.plan is not None:  # where rows are alike, the nearest are of too few kinds
+        many = nearest(certificate.margin, SPREAD * pool)
+        start, again = model, many[:: -(-len(many) // pool)]
+    yield _repaired(rows, start.copy(), again, prices, enough, 2 * CANDIDATES), pool
 
 
 def _restarted(rows: Rows, model: NDArray[np.int16], picked: NDArray[np.intp], night: NightPrices) -> NDArray[np.int16]:

@@ -10,31 +10,35 @@ from numpy.typing import NDArray
 from routing_core.route.block import Block, to_models
 from routing_core.route.kinds import Kinds
 from routing_core.route.parameters import Parameters
-from routing_core.route.passes import Remainder, narrow, nearest
-from routing_core.route.prices import COOLING, Descent, descend
+from routing_core.route.passes import Remainder, narrow
+from routing_core.route.prices import COOLING, LAST_TAU, SETTLED, Descent, descend
 from routing_core.route.rows import Rows
-from routing_core.route.vertex import vertex, whole
+from routing_core.route.vertex import sift, whole
 
 SURE = 4.0
 """Standard errors of the sample's prices within which the night's are looked for."""
 MOST_UNDECIDED = 1 << 16
 """Rows held densely at once; of more, every second, third, … stands for the rest."""
-ROUNDS = 4
-"""Most times that the box of prices is moved after leaving it."""
+ROUNDS = 6
+"""Most times that rows are settled, or the box of prices is moved after leaving it."""
+ANYWHERE = 1e30
+"""Error of a price of which nothing is known, far enough from what float32 overflows at."""
+WIDER = 3.0
+"""Factor by which the box grows where what is settled leaves the rest no plan."""
 SPARSE = 6
 """One row in so many starts the prices, within the sizes of sample and pool."""
 COARSE = 2e-5
-"""Gap at which smoothing over many rows stops; the rest is done on the rows nearest to changing."""
-SHARP = 0.01
-"""Share of the tolerance that smoothing may cost on those."""
+"""Gap at which smoothing a sample stops."""
 THIN = 8
 """One row in so many of the sample is looked at first."""
 THIN_TAU = 1e-3
 """Smoothing at which the sample's own prices begin at the least, quality units."""
-MOST_SHARP = 60
-"""Most evaluations on those."""
-REFINED_TAU = 1e-4
-"""Smoothing at which a warm start begins at the least, quality units."""
+EXACT = 0.1
+"""Share of the tolerance that the linear program may leave."""
+REFINED_TAU = 2.5e-4
+"""Smoothing of the last descent, quality units. What it leaves undecided is few rows, and left to a linear program."""
+AT_REST = 0.01
+"""Distance from that descent's minimum, a share of what smoothing costs, at which it ends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,14 +79,13 @@ def night_prices(rows: Rows, parameters: Parameters) -> NightPrices:
         held = _hold(rows, np.arange(n))
         tolerance = _tolerance(held.block, parameters.gap)
         found = descend(held.block, tolerance=tolerance, max_passes=parameters.max_passes)
-        return _exact(everything, held, found, tolerance) or _as_prices(found, everything)
+        return _as_prices(found, everything) if held.kinds is None else _final(everything, held, found, tolerance)
     held = _hold(rows, np.arange(n) if n <= parameters.sample else _sample(n, parameters))
     found = _first(held.block, max(parameters.gap, COARSE), parameters)
-    errors = _standard_errors(held.block, found, held.share)
     tolerance = _tolerance(held.block, parameters.gap) / held.share
     if n <= parameters.sample:
-        return _final(everything, held, found, errors, tolerance, parameters)
-    return _refine(everything, parameters, found, errors, tolerance)
+        return _final(everything, held, found, tolerance)
+    return _refine(everything, parameters, found, _standard_errors(held.block, found, held.share), tolerance)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,27 +129,19 @@ def _as_prices(found: Descent, rest: Remainder) -> NightPrices:
     return NightPrices(found.prices[0], float(found.tau[0]), found.passes, rest)
 
 
-def _final(
-    rest: Remainder,
-    held: _Held,
-    found: Descent,
-    errors: NDArray[np.float64],
-    tolerance: float,
-    parameters: Parameters,
-) -> NightPrices:
-    """The last digits: exactly where rows are of few kinds, else on those that are nearest to changing."""
-    exact = _exact(rest, held, found, tolerance)
-    return exact or _as_prices(_sharpen(held.block, found, errors, tolerance, parameters), rest)
-
-
-def _exact(rest: Remainder, held: _Held, found: Descent, tolerance: float) -> NightPrices | None:
-    """Prices and a decision from the linear program over kinds, if there are any."""
-    if held.kinds is None or (corner := vertex(held.block, found.prices[0], tolerance)) is None:
-        return None
+def _final(rest: Remainder, held: _Held, found: Descent, tolerance: float) -> NightPrices:
+    """The last digits, exactly: prices and a decision from the linear program over what smoothing leaves undecided."""
+    errors = _errors(found, found.tau[0] * found.hessian[0])
+    corner = sift(held.block, found.prices[0], errors, EXACT * tolerance)
+    if corner is None:
+        return _as_prices(found, rest)
+    columns = whole(
+        corner.taken, np.ones(held.block.value.shape[2], np.int64) if held.kinds is None else held.kinds.count
+    )
+    choice = columns.argmax(axis=0).astype(np.int16) if held.kinds is None else held.kinds.spread(columns)
     plan = np.empty(len(held.picked), dtype=np.int16)
-    taken = whole(corner.taken, held.kinds.count)
-    plan[held.picked] = to_models(held.kinds.spread(taken), held.block.n_models)
-    return NightPrices(corner.prices, 0.0, found.passes + 1, rest, plan)
+    plan[held.picked] = to_models(choice, held.block.n_models)
+    return NightPrices(corner.prices, 0.0, found.passes + corner.solves, rest, plan)
 
 
 def _sample(n: int, parameters: Parameters) -> NDArray[np.intp]:
@@ -177,19 +172,18 @@ def _refine(
     rest, radius = everything, SURE * errors
     for _ in range(ROUNDS):
         rest = narrow(rest, found.prices[0], radius, parameters.pool)
-        if np.any(rest.rows.coupling.amount < 0):  # what is settled must leave the rest a plan
-            break
+        if np.any(rest.rows.coupling.amount < 0):
+            rest, radius = everything, WIDER * radius
+            continue
         held, before = _hold_many(rest.rows), found.prices[0]
-        coarse = held.share * tolerance * max(COARSE / parameters.gap, 1)
-        found = replace(_continue(held.block, found, coarse, parameters, REFINED_TAU), passes=found.passes + 1)
+        found = _continue(held.block, replace(found, passes=found.passes + 1), 0.0, parameters, REFINED_TAU)
         if found.passes >= parameters.max_passes:
             break
         if held.share < 1.0 and rest.within(found.prices[0]):
-            errors = _standard_errors(held.block, found, held.share)
-            radius = SURE * errors
+            radius = SURE * _standard_errors(held.block, found, held.share)
             continue
         if held.share == 1.0:
-            final = _final(rest, held, found, errors, tolerance, parameters)
+            final = _final(rest, held, found, tolerance)
             if rest.within(final.prices):
                 return replace(final, prices=rest.clipped(final.prices))
             found = replace(found, prices=final.prices[None], passes=final.passes)
@@ -198,90 +192,48 @@ def _refine(
 
 
 def _continue(block: Block, found: Descent, tolerance: float, parameters: Parameters, tau: float) -> Descent:
-    """Descend from the prices found so far, at less smoothing."""
+    """Descend from the prices found so far, at less smoothing; with a tolerance of zero, to the least, ``tau``."""
+    last = tolerance == 0.0
     rest = descend(
         block,
         found.prices,
         tolerance=tolerance,
         first_tau=max(float(found.tau[0]) * COOLING, tau),
-        max_passes=max(parameters.max_passes - found.passes, 1),
-    )
-    return replace(rest, passes=found.passes + rest.passes)
-
-
-def _sharpen(
-    block: Block, found: Descent, errors: NDArray[np.float64], tolerance: float, parameters: Parameters
-) -> Descent:
-    """Lower the smoothing on the rows that are nearest to changing, all others fixed.
-
-    How near a row is, is how far prices may go along their standard errors until it can change.
-    """
-    prices = found.prices[0]
-    centre = block.reduced(found.prices)[0]
-    with np.errstate(invalid="ignore"):  # an option that is not eligible stays at minus infinity
-        reach = block.reduced((prices - np.maximum(errors, 1e-12))[None])[0] - centre
-    spot = np.arange(centre.shape[1])
-    choice = centre.argmax(axis=0)
-    behind, pace = centre[choice, spot] - centre, reach[choice, spot] + reach
-    behind[choice, spot] = np.inf
-    with np.errstate(divide="ignore", invalid="ignore"):
-        nearness = np.nan_to_num(behind / pace, nan=np.inf).min(axis=0)
-    left = _free(block, choice, nearness, parameters.pool)
-    sharp = descend(
-        left,
-        found.prices,
-        tolerance=SHARP * tolerance,
-        first_tau=float(found.tau[0]) * COOLING,
-        last_tau=1e-7,
-        max_passes=MOST_SHARP,
-    )
-    if block.bound(sharp.prices)[0] <= block.bound(found.prices)[0]:
-        return replace(sharp, passes=found.passes + sharp.passes)
-    return _finish(block, replace(found, passes=found.passes + sharp.passes), tolerance, parameters)
-
-
-def _free(block: Block, choice: NDArray[np.intp], nearness: NDArray[np.float64], pool: int) -> Block:
-    """The nearest rows, when the others take their choice: so many that these leave every limit room."""
-    while pool < len(choice):
-        left = block.without(choice, nearest(nearness, pool))
-        if np.all(left.amount >= 0):
-            return left
-        pool *= 2
-    return block
-
-
-def _finish(block: Block, found: Descent, tolerance: float, parameters: Parameters) -> Descent:
-    """Lower the smoothing on all rows, where ties are too many for some of them to speak for the rest."""
-    rest = descend(
-        block,
-        found.prices,
-        tolerance=tolerance,
-        first_tau=float(found.tau[0]) * COOLING,
+        last_tau=tau if last else LAST_TAU,
+        settled=AT_REST if last else SETTLED,
         max_passes=max(parameters.max_passes - found.passes, 1),
     )
     return replace(rest, passes=found.passes + rest.passes)
 
 
 def _standard_errors(block: Block, descent: Descent, share: float) -> NDArray[np.float64]:
-    """Standard errors of a sample's prices: H⁻¹ S H⁻¹ with S the covariance of what rows use.
-
-    A price at zero whose limit the sample leaves far from used up has none.
-    """
+    """Standard errors of a sample's prices, from the covariance of what rows use and what the descent left undone."""
     usage = _row_usage(block, descent.shares)
     count = np.ones(usage.shape[1]) if block.count is None else block.count
     away = usage - (usage @ count / count.sum())[:, None]
-    spread = (away * count) @ away.T * (1 - share)
+    gradient = descent.gradient[0]
+    return _errors(descent, (away * count) @ away.T * (1 - share), np.where(descent.prices[0] > 0, gradient, 0.0))
+
+
+def _errors(
+    descent: Descent, spread: NDArray[np.float64], undone: NDArray[np.float64] | float = 0.0
+) -> NDArray[np.float64]:
+    """Standard errors of prices: H⁻¹ S H⁻¹ with S the covariance of what is used, and H⁻¹ g of what is undone.
+
+    A price at zero whose limit is left far from used up has none.
+    """
     gradient, prices, hessian = descent.gradient[0], descent.prices[0], descent.hessian[0]
-    noise = np.sqrt(np.diag(spread))
-    free = (prices > 0) | (gradient <= SURE * noise)
     errors = np.zeros(len(prices))
-    if free.any():
-        at = np.ix_(free, free)
-        unit = np.sqrt(np.maximum(np.diag(hessian)[free], 1e-300))
-        scaled = hessian[at] / np.outer(unit, unit) + 1e-6 * np.eye(int(free.sum()))
-        inverse = np.linalg.inv(scaled) / np.outer(unit, unit)
-        errors[free] = np.sqrt(np.maximum(np.diag(inverse @ spread[at] @ inverse), 0.0))
-    return errors
+    with np.errstate(over="ignore", invalid="ignore"):  # costs may be unlike by any factor
+        free = (prices > 0) | (gradient <= SURE * np.sqrt(np.diag(spread)))
+        if free.any():
+            at = np.ix_(free, free)
+            unit = np.sqrt(np.maximum(np.diag(hessian)[free], 1e-300))
+            scaled = hessian[at] / np.outer(unit, unit) + 1e-6 * np.eye(int(free.sum()))
+            inverse = np.linalg.inv(scaled) / np.outer(unit, unit)
+            errors[free] = np.sqrt(np.maximum(np.diag(inverse @ spread[at] @ inverse), 0.0))
+            errors[free] += np.abs(inverse @ np.broadcast_to(undone, len(prices))[free])
+    return np.fmin(errors, ANYWHERE)
 
 
 def _row_usage(block: Block, shares: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -84,7 +84,7 @@ class Certificate:
 def narrow(wide: Remainder, prices: NDArray[np.float64], radius: NDArray[np.float64], least: int) -> Remainder:
     """Settle the rows whose best option cannot change within ``prices ± radius``.
 
-    A row is settled when its best option at the worst corner of the box still beats every other at its best corner.
+    A row is settled when its best option still beats every other where its own prices are highest and theirs lowest.
 
     Parameters
     ----------
@@ -93,26 +93,26 @@ def narrow(wide: Remainder, prices: NDArray[np.float64], radius: NDArray[np.floa
     least : int
         So many rows, those nearest to changing, stay in any case.
     """
-    rows = wide.rows
+    rows, low, high = wide.rows, np.maximum(prices - radius, 0.0), prices + radius
     choice = np.empty(len(rows), dtype=np.int16)
     doubt = np.empty(len(rows), dtype=np.float32)
-    centre, corner = rows.coupling.felt(prices), rows.coupling.felt(prices - radius)
-    dearest_slot = np.float32(centre[:, 1:].max(initial=0.0))
+    cheapest, width = rows.coupling.felt(low), rows.coupling.felt(high - low).astype(np.float32)
+    dearest_slot = np.float32(rows.coupling.felt(prices)[:, 1:].max(initial=0.0))
 
     def work(stretch: slice) -> tuple[NDArray[np.float64], float, float]:
-        used, value, size = np.zeros(centre.shape), 0.0, 0.0
+        used, value, size = np.zeros(cheapest.shape), 0.0, 0.0
         for tile in tiles(stretch):
-            at_centre = rows.reduced(centre, tile, np.float32)
-            at_corner = rows.reduced(corner, tile, np.float32)
-            best = at_centre.max(axis=0)
-            choice[tile] = picked = first_best(at_centre, best)
+            most = rows.reduced(cheapest, tile, np.float32)
+            best = most.max(axis=0)
+            choice[tile] = picked = first_best(most, best)
             spot = np.arange(len(best))
-            own = at_corner[picked, spot]
-            at_corner[picked, spot] = -np.inf
-            certain = CERTAINTY * (1 + np.abs(best) + dearest_slot)
-            doubt[tile] = 2 * best - own - at_corner.max(axis=0) - certain
+            most[picked, spot] = -np.inf
             cells = spot + tile.start
-            used += rows.coupling.group_usage(picked, rows.paid(picked, cells), cells)
+            paid = rows.paid(picked, cells)
+            falls = rows.falls(width, picked, paid, cells)
+            certain = CERTAINTY * (1 + np.abs(best) + falls + dearest_slot)
+            doubt[tile] = best - falls - most.max(axis=0) - certain
+            used += rows.coupling.group_usage(picked, paid, cells)
             worth = rows.worth(picked, cells)
             value += float(worth.sum())
             size += float(np.abs(worth).sum())
@@ -135,8 +135,8 @@ def narrow(wide: Remainder, prices: NDArray[np.float64], radius: NDArray[np.floa
         rows.subset(index, rows.coupling.amount - rows.coupling.usage(used), settled),
         wide.index[index],
         wide.expanded(choice),
-        np.maximum(wide.low, prices - radius),
-        np.minimum(wide.high, prices + radius),
+        np.maximum(wide.low, low),
+        np.minimum(wide.high, high),
         min(wide.sure, float(np.delete(doubt, index).min())),
     )
 

@@ -86,6 +86,7 @@ def descend(
     tolerance: float | NDArray[np.float64],
     first_tau: float = FIRST_TAU,
     last_tau: float = LAST_TAU,
+    settled: float = SETTLED,
     max_passes: int = 200,
 ) -> Descent:
     """Minimise the dual of every problem in the block.
@@ -99,6 +100,8 @@ def descend(
         What smoothing may cost in the bound.
     first_tau, last_tau : float
         Range of the smoothing.
+    settled : float
+        Distance from the smoothed minimum, a share of what smoothing costs, at which it is lowered or the descent ends.
     max_passes : int
         Most evaluations.
     """
@@ -113,15 +116,15 @@ def descend(
     while limits and passes < max_passes and len(open_):
         step = _step(state, point, open_, state.damping[open_])
         excess = _foretold(point, open_, step)
-        near = SETTLED * np.maximum(point.loss[open_], tolerance[open_])
+        near = settled * np.maximum(point.loss[open_], tolerance[open_])
         likely = excess <= near
         if likely.any():  # damping makes a minimum look nearer than it is
             at = open_[likely]
             excess[likely] = _foretold(point, at, _step(state, point, at, np.zeros(len(at))))
-        settled = (excess <= near) | (state.steps[open_] >= STEPS_PER_TAU)
-        done = settled & ((point.loss[open_] + excess <= tolerance[open_]) | (state.tau[open_] <= last_tau))
-        _cool(scaled, state, point, open_[settled & ~done], last_tau)
-        _newton_step(scaled, state, point, open_[~settled], step[~settled])
+        at_rest = (excess <= near) | (state.steps[open_] >= STEPS_PER_TAU)
+        done = at_rest & ((point.loss[open_] + excess <= tolerance[open_]) | (state.tau[open_] <= last_tau))
+        _cool(scaled, state, point, open_[at_rest & ~done], last_tau)
+        _newton_step(scaled, state, point, open_[~at_rest], step[~at_rest])
         passes += int(not done.all())
         open_ = open_[~done]
     hessian = point.hessian * money[:, :, None] * money[:, None, :]

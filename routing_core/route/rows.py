@@ -203,6 +203,19 @@ class Rows:
         reduced[self._closed] = -np.inf
         return reduced
 
+    def falls(
+        self,
+        felt: NDArray[np.float32],
+        model: NDArray[np.integer],
+        paid: NDArray[np.float64],
+        rows: NDArray[np.intp],
+    ) -> NDArray[np.float32]:
+        """By how much the reduced value of each row's decision falls when prices rise by ``felt``; 0 where deferred."""
+        group = 0 if self.coupling.group is None else self.coupling.group[rows]
+        slot = np.append(felt[:, 1:], np.zeros((len(felt), 1), np.float32), axis=1)[group, model]
+        falls: NDArray[np.float32] = felt[group, 0] * paid.astype(np.float32) + slot
+        return falls
+
     def over_stretches(self, work: Callable[[slice], Result]) -> list[Result]:
         """Results of ``work`` on every stretch of rows, in order, by as many threads as there are workers."""
         return self._by_threads(work, [slice(s, min(s + STRETCH, len(self))) for s in range(0, len(self), STRETCH)])
@@ -249,7 +262,11 @@ class Rows:
         matrix: NDArray[np.float32], model: NDArray[np.integer], rows: NDArray[np.intp] | None
     ) -> NDArray[np.float64]:
         at = np.arange(len(model)) if rows is None else rows
-        picked: NDArray[np.float64] = matrix[at, np.maximum(model, 0)].astype(np.float64)
+        option = np.maximum(model, 0)
+        if matrix.flags.c_contiguous:  # three times as fast as by two indices
+            picked = matrix.reshape(-1).take(at * matrix.shape[1] + option).astype(np.float64)
+        else:
+            picked = matrix[at, option].astype(np.float64)
         picked[model < 0] = 0.0
         return picked
 
