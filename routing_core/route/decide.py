@@ -23,6 +23,8 @@ TIES = 4
 """Factor by which the pool grows where more rows are tied than it holds."""
 SPREAD = 16
 """Factor by which the rows are more of which the pool is evenly picked, where the nearest did not do."""
+MOST_MOVES = 2000
+"""Moves of one repair; each looks at the whole pool."""
 FEW, STARTS = 512, 8
 """Rows that are repaired from many starts, and how many."""
 BLURRED = 3e-5
@@ -117,7 +119,7 @@ def _repaired(
     pool = take_pool(rows, model, picked)
     repair = Repair(pool.block, as_options(pool, model)[None], prices[None], candidates)
     elsewhere = rows.objective(model) - repair.value()
-    repair.run(4 * len(pool.rows), enough - elsewhere)
+    repair.run(min(4 * len(pool.rows), MOST_MOVES), enough - elsewhere)
     put_back(pool, repair.choice[0], model)
     return shed(rows, model)
 

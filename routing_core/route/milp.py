@@ -13,7 +13,9 @@ from routing_core.route.block import Block, CoreAnswer, holds
 from routing_core.route.kinds import Kinds, alike
 
 NODES_PER_EFFORT = 400
-"""Nodes that count as one unit of deterministic time."""
+"""Nodes over a core of ``QUERIES`` that count as one unit of deterministic time."""
+QUERIES = 240
+"""A node over more takes so many times as long."""
 LP_TOLERANCE = 1e-7
 """What SCIP's LP may be off by for each query, quality units; the bound allows for it."""
 HELD_BACK = 2e-6
@@ -62,7 +64,7 @@ def _search(
     parameters = mathopt.SolveParameters(
         threads=1,
         random_seed=1,
-        node_limit=max(int(effort * NODES_PER_EFFORT), 1),
+        node_limit=max(int(effort * _nodes_per_effort(kinds)), 1),
         absolute_gap_tolerance=tolerance,
         relative_gap_tolerance=0.0,
         time_limit=datetime.timedelta(seconds=max(wall_seconds, 0.01)) if np.isfinite(wall_seconds) else None,
@@ -74,6 +76,10 @@ def _search(
         model_params=mathopt.ModelSolveParameters(solution_hints=[hint]),
     )
     return _answer(result, variables, pairs, kinds, best, len(allowed))
+
+
+def _nodes_per_effort(kinds: Kinds) -> float:
+    return NODES_PER_EFFORT * min(QUERIES / len(kinds.first), 1.0)
 
 
 def _add_decisions(
@@ -119,7 +125,7 @@ def _answer(
     best: NDArray[np.float64],
     n_options: int,
 ) -> CoreAnswer:
-    nodes = max(result.solve_stats.node_count, 1) / NODES_PER_EFFORT
+    nodes = max(result.solve_stats.node_count, 1) / _nodes_per_effort(kinds)
     bound = float(result.termination.objective_bounds.dual_bound) + float(best.sum()) + LP_TOLERANCE * len(best)
     if not result.has_primal_feasible_solution():
         return CoreAnswer(None, bound, nodes)

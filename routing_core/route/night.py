@@ -12,8 +12,9 @@ from routing_core.route.kinds import Kinds
 from routing_core.route.parameters import Parameters
 from routing_core.route.passes import Remainder, narrow
 from routing_core.route.prices import COOLING, LAST_TAU, SETTLED, Descent, descend
+from routing_core.route.repair import round_shares
 from routing_core.route.rows import Rows
-from routing_core.route.vertex import sift, whole
+from routing_core.route.vertex import Vertex, sift, whole
 
 SURE = 4.0
 """Standard errors of the sample's prices within which the night's are looked for."""
@@ -79,12 +80,16 @@ def night_prices(rows: Rows, parameters: Parameters) -> NightPrices:
         held = _hold(rows, np.arange(n))
         tolerance = _tolerance(held.block, parameters.gap)
         found = descend(held.block, tolerance=tolerance, max_passes=parameters.max_passes)
-        return _as_prices(found, everything) if held.kinds is None else _final(everything, held, found, tolerance)
+        return (
+            _as_prices(found, everything)
+            if held.kinds is None
+            else _final(everything, held, found, tolerance, parameters)
+        )
     held = _hold(rows, np.arange(n) if n <= parameters.sample else _sample(n, parameters))
     found = _first(held.block, max(parameters.gap, COARSE), parameters)
     tolerance = _tolerance(held.block, parameters.gap) / held.share
     if n <= parameters.sample:
-        return _final(everything, held, found, tolerance)
+        return _final(everything, held, found, tolerance, parameters)
     return _refine(everything, parameters, found, _standard_errors(held.block, found, held.share), tolerance)
 
 
@@ -129,19 +134,29 @@ def _as_prices(found: Descent, rest: Remainder) -> NightPrices:
     return NightPrices(found.prices[0], float(found.tau[0]), found.passes, rest)
 
 
-def _final(rest: Remainder, held: _Held, found: Descent, tolerance: float) -> NightPrices:
+def _final(rest: Remainder, held: _Held, found: Descent, tolerance: float, parameters: Parameters) -> NightPrices:
     """The last digits, exactly: prices and a decision from the linear program over what smoothing leaves undecided."""
+    block, close = held.block, EXACT * tolerance
     errors = _errors(found, found.tau[0] * found.hessian[0])
-    corner = sift(held.block, found.prices[0], errors, EXACT * tolerance)
+    corner = sift(block, found.prices[0], errors, close)
+    if held.kinds is None and (corner is None or corner.bound > corner.value + close):
+        # So many are tied that a few cannot speak for them: smooth all of them finely, and share them out.
+        found = _continue(block, found, parameters, tolerance=tolerance)
+        errors = _errors(found, found.tau[0] * found.hessian[0])
+        shared = sift(block, found.prices[0], errors, close, round_shares(found.shares)[0].astype(np.intp))
+        corner = max((one for one in (corner, shared) if one), key=lambda one: one.value - one.bound, default=None)
     if corner is None:
         return _as_prices(found, rest)
-    columns = whole(
-        corner.taken, np.ones(held.block.value.shape[2], np.int64) if held.kinds is None else held.kinds.count
-    )
-    choice = columns.argmax(axis=0).astype(np.int16) if held.kinds is None else held.kinds.spread(columns)
     plan = np.empty(len(held.picked), dtype=np.int16)
-    plan[held.picked] = to_models(choice, held.block.n_models)
+    plan[held.picked] = to_models(_choice(held, corner), block.n_models)
     return NightPrices(corner.prices, 0.0, found.passes + corner.solves, rest, plan)
+
+
+def _choice(held: _Held, corner: Vertex) -> NDArray[np.int16]:
+    """Options of the rows that are held, in whole numbers."""
+    if held.kinds is None:
+        return whole(corner.taken, np.ones(corner.taken.shape[1], np.int64)).argmax(axis=0).astype(np.int16)
+    return held.kinds.spread(whole(corner.taken, held.kinds.count))
 
 
 def _sample(n: int, parameters: Parameters) -> NDArray[np.intp]:
@@ -162,7 +177,7 @@ def _first(block: Block, gap: float, parameters: Parameters) -> Descent:
     share = float(thin.total(np.ones(thin.value.shape[2])) / block.total(np.ones(block.value.shape[2])))
     thin = replace(thin, amount=block.amount * share)
     rough = descend(thin, tolerance=_tolerance(thin, gap), max_passes=parameters.max_passes)
-    return _continue(block, rough, _tolerance(block, gap), parameters, THIN_TAU)
+    return _continue(block, rough, parameters, tolerance=_tolerance(block, gap), first_tau=THIN_TAU)
 
 
 def _refine(
@@ -176,14 +191,14 @@ def _refine(
             rest, radius = everything, WIDER * radius
             continue
         held, before = _hold_many(rest.rows), found.prices[0]
-        found = _continue(held.block, replace(found, passes=found.passes + 1), 0.0, parameters, REFINED_TAU)
+        found = _undecided(held.block, replace(found, passes=found.passes + 1), parameters)
         if found.passes >= parameters.max_passes:
             break
         if held.share < 1.0 and rest.within(found.prices[0]):
             radius = SURE * _standard_errors(held.block, found, held.share)
             continue
         if held.share == 1.0:
-            final = _final(rest, held, found, tolerance)
+            final = _final(rest, held, found, tolerance, parameters)
             if rest.within(final.prices):
                 return replace(final, prices=rest.clipped(final.prices))
             found = replace(found, prices=final.prices[None], passes=final.passes)
@@ -191,16 +206,30 @@ def _refine(
     return _as_prices(found, everything)
 
 
-def _continue(block: Block, found: Descent, tolerance: float, parameters: Parameters, tau: float) -> Descent:
-    """Descend from the prices found so far, at less smoothing; with a tolerance of zero, to the least, ``tau``."""
-    last = tolerance == 0.0
+def _undecided(block: Block, found: Descent, parameters: Parameters) -> Descent:
+    """Descend so far that smoothing leaves few rows undecided."""
+    tau = REFINED_TAU
+    return _continue(block, found, parameters, tolerance=0.0, first_tau=tau, last_tau=tau, settled=AT_REST)
+
+
+def _continue(
+    block: Block,
+    found: Descent,
+    parameters: Parameters,
+    *,
+    tolerance: float,
+    first_tau: float = 0.0,
+    last_tau: float = LAST_TAU,
+    settled: float = SETTLED,
+) -> Descent:
+    """Descend from the prices found so far, at less smoothing, but for ``first_tau`` at the least."""
     rest = descend(
         block,
         found.prices,
         tolerance=tolerance,
-        first_tau=max(float(found.tau[0]) * COOLING, tau),
-        last_tau=tau if last else LAST_TAU,
-        settled=AT_REST if last else SETTLED,
+        first_tau=max(float(found.tau[0]) * COOLING, first_tau),
+        last_tau=last_tau,
+        settled=settled,
         max_passes=max(parameters.max_passes - found.passes, 1),
     )
     return replace(rest, passes=found.passes + rest.passes)

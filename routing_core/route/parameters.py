@@ -43,7 +43,7 @@ class Parameters:
     sample: int = 16384
     pool: int = 4096
     max_passes: int = 400
-    core_queries: int = 4000
+    core_queries: int = 960
     core_effort: float = 5.0
     robust_solves: int = 40
     threads: int = 0

@@ -31,7 +31,8 @@ class Vertex:
     prices : ndarray of float64, shape (n_limits,)
     taken : ndarray of float64, shape (n_options, n_columns)
         How many queries of each column take each option, a few in part.
-    value : float, quality units
+    value, bound : float, quality units
+        Of what is taken, and of the dual over all columns.
     solves : int
         Programs that were solved.
     """
@@ -39,10 +40,17 @@ class Vertex:
     prices: NDArray[np.float64]
     taken: NDArray[np.float64]
     value: float
+    bound: float = np.inf
     solves: int = 1
 
 
-def sift(block: Block, prices: NDArray[np.float64], errors: NDArray[np.float64], tolerance: float) -> Vertex | None:
+def sift(
+    block: Block,
+    prices: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    tolerance: float,
+    choice: NDArray[np.intp] | None = None,
+) -> Vertex | None:
     """Solve the linear program of a block of one problem.
 
     Parameters
@@ -54,13 +62,16 @@ def sift(block: Block, prices: NDArray[np.float64], errors: NDArray[np.float64],
         How near: queries are taken in the order in which prices that move along these change them.
     tolerance : float, quality units
         How far the bound may stay from the program's value.
+    choice : ndarray of intp, shape (n_columns,), or None
+        Options of the columns that do not take part; None is the best at the prices.
 
     Returns
     -------
     Vertex or None
         The best decision of those that programs gave, and the prices of least bound; None where no program was solved.
     """
-    choice, nearness = _nearness(block, prices, errors)
+    best, nearness = _nearness(block, prices, errors)
+    choice = best if choice is None else choice
     least, most, taken, solves = float(block.bound(prices[None])[0]), -np.inf, None, 0
     for size, width in _extents(len(choice)):
         picked, left = _free(block, choice, nearness, size)
@@ -75,7 +86,7 @@ def sift(block: Block, prices: NDArray[np.float64], errors: NDArray[np.float64],
             most, taken = value, _everybody(block, choice, picked, found.taken)
         if least <= most + tolerance:
             break
-    return None if taken is None else Vertex(prices, taken, most, solves)
+    return None if taken is None else Vertex(prices, taken, most, least, solves)
 
 
 def _extents(columns: int) -> list[tuple[int, float]]:
@@ -126,11 +137,11 @@ def _everybody(
 
 
 def _solve(block: Block, prices: NDArray[np.float64], width: float) -> Vertex | None:
-    """The vertex among options that lose at most ``width``, or are at least second best."""
+    """The vertex among options that lose at most ``width``, are at least second best, or deferral."""
     count = np.ones(block.value.shape[2]) if block.count is None else block.count
     worth = block.reduced(prices[None])[0]
-    second = np.partition(worth, -2, axis=0)[-2]  # so that no query is without a choice
-    near = (worth >= worth.max(axis=0) - width) | (worth >= second)
+    near = worth >= np.minimum(worth.max(axis=0) - width, np.partition(worth, -2, axis=0)[-2])
+    near[-1] = True  # deferral uses nothing
     kind, option = np.nonzero((near & np.isfinite(worth)).T)
     often, spot = count[kind], np.arange(len(kind))
     usage = _usage(block, kind, option) * often[:, None]
