@@ -71,6 +71,10 @@ def _search(
         model.add_hint(count, int(now[k, g]))
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
+    # A core is small and has no symmetry to speak of: what is looked for before the search costs more than it saves.
+    solver.parameters.linearization_level = 2
+    solver.parameters.cp_model_probing_level = 0
+    solver.parameters.symmetry_level = 0
     solver.parameters.max_deterministic_time = effort
     solver.parameters.absolute_gap_limit = max(tolerance / unit, 0.5)
     solver.parameters.relative_gap_limit = 0.0
