@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from routing_core.route.block import Block, to_models
 from routing_core.route.exchange import exchange
 from routing_core.route.few import Few
+from routing_core.route.few_beam import beam
 from routing_core.route.few_plan import Plan
 from routing_core.route.few_prices import Descent, Point
 from routing_core.route.parameters import Parameters
@@ -20,6 +21,8 @@ COARSE = 1e-4
 """Gap up to which a decision by hand gets better with the prices; beyond, it takes an exact core."""
 LACKING = 0.2
 """Share of the gap that smoothing must cost for better prices to be worth looking for."""
+LIKELY = 0.4
+"""Share of the gap within which a decision is looked for first."""
 STRAY = 4
 """Queries for each of which one may be moved from what prices choose before another start is likelier to be good."""
 
@@ -53,6 +56,8 @@ def solve_few(rows: Rows, parameters: Parameters) -> tuple[Incumbent, Certificat
             break
     if best.value < enough:
         best = _exchanged(few, best, worth)
+    if best.value < enough:
+        best = _searched(few, best, worth, point)
     prices = few.in_usd(point.prices)
     certificate = _certificate(few, rows, point.prices)
     model = to_models(best.choice.astype(np.int16), rows.problem.n_models)
@@ -88,6 +93,16 @@ def _exchanged(few: Few, plan: Plan, worth: NDArray[np.float64]) -> Plan:
     exchange(block, choice, worth[None], plan.left[None], np.arange(1), moves=CANDIDATES, rounds=4 * choice.size)
     better = Plan(few, choice[0].astype(np.intp))
     return better if better.holds and better.value > plan.value else plan
+
+
+def _searched(few: Few, plan: Plan, worth: NDArray[np.float64], point: Point) -> Plan:
+    """A decision improved by a beam, in what is likely to hold a better one, or else in all that may."""
+    width = point.bound - plan.value
+    for share in (LIKELY, 1.0):
+        found = beam(few, worth, point.prices, share * width)
+        if found is not None and (better := Plan(few, found)).holds and better.value > plan.value:
+            return better
+    return plan
 
 
 def _certificate(few: Few, rows: Rows, prices: NDArray[np.float64]) -> Certificate:

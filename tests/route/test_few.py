@@ -10,6 +10,7 @@ import pytest
 from routing_core.route.block import holds
 from routing_core.route.coupling import couple
 from routing_core.route.few import Few
+from routing_core.route.few_beam import beam
 from routing_core.route.few_plan import Plan
 from routing_core.route.few_prices import Descent
 from routing_core.route.few_solve import solve_few
@@ -74,6 +75,21 @@ def test_a_plan_holds_every_limit_and_keeps_its_books(kit, seed: int, scarce: st
     again = Plan(few, plan.choice.copy())
     assert plan.value == pytest.approx(again.value, abs=1e-9)
     assert np.allclose(plan.left, again.left)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_beam_finds_the_best_of_the_smallest_problems(kit, seed: int) -> None:
+    """Five queries and three models have no more partial decisions than it keeps: what it finds is the optimum."""
+    problem = kit.night(5, 3, seed=seed, budget=0.5, room=0.8)
+    few = Few.of(_rows(problem))
+    descent = Descent(few)
+    descent.until(1e-3, 200)
+    point, best = descent.point, kit.optimum(problem)
+    found = beam(few, few.reduced(point.prices), point.prices, point.bound - best + 1e-6)
+    assert found is not None
+    assert Plan(few, found).holds
+    assert Plan(few, found).value == pytest.approx(best, abs=1e-9)
+    assert beam(few, few.reduced(point.prices), point.prices, point.bound - best - 1e-6) is None
 
 
 @pytest.mark.parametrize("gap", [1e-2, 1e-4, 1e-6])
