@@ -400,16 +400,12 @@ def write_results(
     command: str,
 ) -> None:
     """Keep the tables, with the machine they were measured on; without nights, those that ``path`` holds stay."""
-    kept = path.read_text().partition("## Nights")[2].partition("## Batches")[0] if nights is None else ""
+    head = path.read_text().partition("## Batches")[0] if nights is None else _about_nights(nights, command)
     path.write_text(
-        f"""# Solver
+        f"""{head}## Batches of a hundred
 
-{_machine()}. Made by `{command}`. Times drift with the machine; the ratios are taken within one run.
-
-## Nights{kept or _about_nights(nights or ())}## Batches of a hundred
-
-`ms_per_batch` when all are solved at once, to a gap of 0.5 %; `ms_single` one by one, to 1 %, as HiGHS and
-CVXPY + SCIP. The last two ratios are how many times longer CVXPY + SCIP takes.
+{_machine()}. `ms_per_batch` when all are solved at once, to a gap of 0.5 %; `ms_single` one by one, to 1 %, as
+HiGHS and CVXPY + SCIP. The last two ratios are how many times longer CVXPY + SCIP takes.
 
 {render_table(batches)}
 
@@ -426,11 +422,16 @@ or 400 nodes of SCIP a unit). `proven` counts the batches that reached the gap.
 def _machine() -> str:
     import os
 
-    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}"
+    cores = f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores"
+    return f"{cores}, {platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}"
 
 
-def _about_nights(nights: Sequence[Mapping[str, Any]]) -> str:
-    return f"""
+def _about_nights(nights: Sequence[Mapping[str, Any]], command: str) -> str:
+    return f"""# Solver
+
+{_machine()}. Made by `{command}`. Times drift with the machine; the ratios are taken within one run.
+
+## Nights
 
 `seconds` is one solve to a proven gap of 1e-6, `argmax_seconds` the best of {REPEATS} of one `argmax(axis=1)` over
 the same float32 matrix. `peak_rss_mib` is the whole process, interpreter and inputs included. Rows marked *real* are
