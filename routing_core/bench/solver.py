@@ -394,34 +394,18 @@ def _shown(value: object) -> str:
 
 def write_results(
     path: Path,
-    nights: Sequence[Mapping[str, Any]],
+    nights: Sequence[Mapping[str, Any]] | None,
     batches: Sequence[Mapping[str, Any]],
     exact: Sequence[Mapping[str, Any]],
     command: str,
 ) -> None:
-    """Keep the tables, with the machine they were measured on."""
-    import os
+    """Keep the tables, with the machine they were measured on; without nights, those that ``path`` holds stay."""
+    head = path.read_text().partition("## Batches")[0] if nights is None else _about_nights(nights, command)
+    path.write_text(
+        f"""{head}## Batches of a hundred
 
-    machine = (
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}"
-    )
-    text = f"""# Solver
-
-{machine}. Made by `{command}`. Times drift with the machine; the ratios are taken within one run.
-
-## Nights
-
-`seconds` is one solve to a proven gap of 1e-6, `argmax_seconds` the best of {REPEATS} of one `argmax(axis=1)` over
-the same float32 matrix. `peak_rss_mib` is the whole process, interpreter and inputs included. Rows marked *real* are
-drawn from out-of-fold estimates of RouterBench queries, each varied a little; *repeated* ones are not varied, so
-that every distinct row stands there hundreds of times.
-
-{render_table(nights)}
-
-## Batches of a hundred
-
-`ms_per_batch` when all are solved at once, to a gap of 0.5 %; `ms_single` one by one, to 1 %, as HiGHS and
-CVXPY + SCIP. The last two ratios are how many times longer CVXPY + SCIP takes.
+{_machine()}. `ms_per_batch` when all are solved at once, to a gap of 0.5 %; `ms_single` one by one, to 1 %, as
+HiGHS and CVXPY + SCIP. The last two ratios are how many times longer CVXPY + SCIP takes.
 
 {render_table(batches)}
 
@@ -432,19 +416,49 @@ or 400 nodes of SCIP a unit). `proven` counts the batches that reached the gap.
 
 {render_table(exact)}
 """
-    path.write_text(text)
+    )
 
 
-def run(path: Path | None = None, table: Path | None = None) -> dict[str, list[dict[str, Any]]]:
+def _machine() -> str:
+    import os
+
+    cores = f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores"
+    return f"{cores}, {platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}"
+
+
+def _about_nights(nights: Sequence[Mapping[str, Any]], command: str) -> str:
+    return f"""# Solver
+
+{_machine()}. Made by `{command}`. Times drift with the machine; the ratios are taken within one run.
+
+## Nights
+
+`seconds` is one solve to a proven gap of 1e-6, `argmax_seconds` the best of {REPEATS} of one `argmax(axis=1)` over
+the same float32 matrix. `peak_rss_mib` is the whole process, interpreter and inputs included. Rows marked *real* are
+drawn from out-of-fold estimates of RouterBench queries, each varied a little; *repeated* ones are not varied, so
+that every distinct row stands there hundreds of times.
+
+{render_table(nights)}
+
+"""
+
+
+def run(
+    path: Path | None = None, table: Path | None = None, *, nights_too: bool = True
+) -> dict[str, list[dict[str, Any]]]:
     """The whole table: nights of a million and fewer, batches of a hundred, exact ones; kept in ``path`` if given."""
-    sizes = ((1_000_000, 11), (1_000_000, 20), (100_000, 11), (10_000, 11))
-    nights = [row for n, m in sizes for row in bench_solver(n, m)]
+    nights = _nights(table) if nights_too else None
     batches = [row for m, count in ((11, 10_000), (20, 2000)) for row in bench_batches(m, count, ALWAYS)]
     batches += bench_batches(11, 200, ("very_tight",))
-    exact = [bench_exact(11, 60)]
     if table is not None:
-        nights += bench_real(table, 1_000_000)
         batches += bench_batches(11, 2000, ALWAYS, table=table)
+    exact = [bench_exact(11, 60)]
     if path is not None:
         write_results(path, nights, batches, exact, "routing bench solver")
-    return {"nights": nights, "batches": batches, "exact": exact}
+    return {**({} if nights is None else {"nights": nights}), "batches": batches, "exact": exact}
+
+
+def _nights(table: Path | None) -> list[dict[str, Any]]:
+    sizes = ((1_000_000, 11), (1_000_000, 20), (100_000, 11), (10_000, 11))
+    nights = [row for n, m in sizes for row in bench_solver(n, m)]
+    return nights if table is None else nights + bench_real(table, 1_000_000)

@@ -88,6 +88,7 @@ def bench_solver(
     models: Annotated[int, typer.Option(min=1, help="Models to choose among.")] = 11,
     outcomes: Annotated[Path | None, typer.Option(help="RouterBench table to make further estimates from.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Markdown file that the whole table is written to.")] = None,
+    batches: Annotated[bool, typer.Option("--batches", help="Only batches of a hundred, not nights.")] = False,
     as_json: Json = False,
 ) -> None:
     """Solve nights of four families: seconds against one argmax pass over the same matrix, proven gap, memory."""
@@ -97,7 +98,7 @@ def bench_solver(
         rows = solver.bench_solver(queries, models)
         show(as_json, rows, solver.render_table)
         return
-    tables = solver.run(keep, outcomes)
+    tables = solver.run(keep, outcomes, nights_too=not batches)
     if as_json:
         show(True, tables, lines)
     else:

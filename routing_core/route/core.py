@@ -63,14 +63,19 @@ def _search(
     kinds = alike(block, allowed)
     model = cp_model.CpModel()
     counts = _variables(model, allowed, kinds)
+    pairs = np.array(list(counts), dtype=np.intp).T
     for r in range(block.amount.shape[1]):
-        _add_limit(model, block, counts, kinds, r, rounding)
-    unit = _objective(model, block, counts, kinds)
+        _add_limit(model, block, list(counts.values()), pairs, kinds, r, rounding)
+    unit = _objective(model, block, list(counts.values()), pairs, kinds)
     now = kinds.taken(choice, len(allowed))
     for (k, g), count in counts.items():
         model.add_hint(count, int(now[k, g]))
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
+    # A core is small and has no symmetry to speak of: what is looked for before the search costs more than it saves.
+    solver.parameters.linearization_level = 2
+    solver.parameters.cp_model_probing_level = 0
+    solver.parameters.symmetry_level = 0
     solver.parameters.max_deterministic_time = effort
     solver.parameters.absolute_gap_limit = max(tolerance / unit, 0.5)
     solver.parameters.relative_gap_limit = 0.0
@@ -106,37 +111,34 @@ def _variables(
 def _add_limit(
     model: cp_model.CpModel,
     block: Block,
-    counts: dict[tuple[int, int], cp_model.IntVar],
+    counts: list[cp_model.IntVar],
+    pairs: NDArray[np.intp],
     kinds: Kinds,
     r: int,
     rounding: np.ufunc,
 ) -> None:
     """Hold one limit; money is in whole units of which the largest possible sum has ``WHOLE_BITS`` bits."""
     amount, is_money = float(block.amount[0, r]), bool(block.effect[:, 0, r].any())
-    group = np.zeros(len(kinds.first), dtype=np.intp) if block.group is None else block.group[kinds.first]
-    terms, weights = [], []
-    for (k, g), count in counts.items():
-        effect, first = block.effect[group[g], :, r], kinds.first[g]
-        per_model = effect[1 + k] if k < block.n_models else 0.0
-        weight = float(effect[0] * block.cost[0, k, first] if is_money else per_model)
-        if weight > 0:
-            terms.append(count)
-            weights.append(weight)
-    if not terms:
+    option, query = pairs[0], kinds.first[pairs[1]]
+    group = np.zeros_like(query) if block.group is None else block.group[query]
+    effect = np.append(block.effect[:, :, r], np.zeros((len(block.effect), 1)), axis=1)
+    weight = effect[group, 0] * block.cost[0, option, query] if is_money else effect[group, 1 + option]
+    terms = np.flatnonzero(weight > 0)
+    if not len(terms):
         return
-    largest = max(max(weights) * float(kinds.count.sum()), amount)
+    largest = max(float(weight.max()) * float(kinds.count.sum()), amount)
     scale = 2.0**WHOLE_BITS / largest if is_money else 1.0
     room = int(np.floor(max(amount, 0.0) * scale + (0.0 if is_money else 1e-9)))
-    model.add(cp_model.LinearExpr.weighted_sum(terms, [int(rounding(w * scale)) for w in weights]) <= room)
+    whole = rounding(weight[terms] * scale).astype(np.int64).tolist()
+    model.add(cp_model.LinearExpr.weighted_sum([counts[t] for t in terms.tolist()], whole) <= room)
 
 
 def _objective(
-    model: cp_model.CpModel, block: Block, counts: dict[tuple[int, int], cp_model.IntVar], kinds: Kinds
+    model: cp_model.CpModel, block: Block, counts: list[cp_model.IntVar], pairs: NDArray[np.intp], kinds: Kinds
 ) -> float:
     """Maximise value, rounded up to whole units so that the bound stays one; returns the unit."""
-    value = {(k, g): float(block.value[0, k, kinds.first[g]]) for k, g in counts}
-    largest = max((abs(v) for v in value.values()), default=1.0) or 1.0
+    value = block.value[0, pairs[0], kinds.first[pairs[1]]]
+    largest = float(np.abs(value).max(initial=0.0)) or 1.0
     unit = largest * max(float(kinds.count.sum()), 1.0) / 2.0**WHOLE_BITS
-    whole = [int(np.ceil(v / unit)) for v in value.values()]
-    model.maximize(cp_model.LinearExpr.weighted_sum(list(counts.values()), whole))
+    model.maximize(cp_model.LinearExpr.weighted_sum(counts, np.ceil(value / unit).astype(np.int64).tolist()))
     return unit

@@ -162,10 +162,10 @@ def certify(rows: Rows, prices: NDArray[np.float64]) -> Certificate:
 
     parts = rows.over_stretches(work)
     dual = rows.settled.value + sum(part[0] for part in parts) + float(prices @ rows.coupling.amount)
-    return Certificate(dual + _allowance(rows, prices, sum(part[1] for part in parts)), choice, margin)
+    return Certificate(dual + allowance(rows, prices, sum(part[1] for part in parts)), choice, margin)
 
 
-def _allowance(rows: Rows, prices: NDArray[np.float64], size: float) -> float:
+def allowance(rows: Rows, prices: NDArray[np.float64], size: float) -> float:
     """Most that float64 can have lost: a few roundings in each term, and one per addition within a stretch.
 
     Each reduced value is off by at most 4 ε times the size of its parts, each partial sum by ε times its own.

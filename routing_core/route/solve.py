@@ -15,6 +15,8 @@ from routing_core.records.assignments import DEFERRED
 from routing_core.route.batches import crowded_deadlines, deal, uncrowd
 from routing_core.route.coupling import couple
 from routing_core.route.decide import decide
+from routing_core.route.few_solve import solve_few
+from routing_core.route.kinds import FEW
 from routing_core.route.night import night_prices
 from routing_core.route.parameters import Parameters
 from routing_core.route.passes import certify
@@ -101,6 +103,8 @@ def _solve_rows(
     rows: Rows, nested: frozenset[tuple[int, int]], parameters: Parameters, clock: Clock
 ) -> tuple[Incumbent, NDArray[np.float64], int]:
     """Prices, a decision, and its proof; the proof waits while deadlines that are not priced are crowded."""
+    if len(rows) <= FEW and rows.coupling.group is None:
+        return _solve_few(rows, nested, parameters, clock)
     with clock.phase("prices"):
         night = night_prices(rows, parameters)
         rest = night.remainder
@@ -121,6 +125,18 @@ def _solve_rows(
     else:
         incumbent.model = rest.expanded(incumbent.model)
     return incumbent, night.prices, night.passes + 1
+
+
+def _solve_few(
+    rows: Rows, nested: frozenset[tuple[int, int]], parameters: Parameters, clock: Clock
+) -> tuple[Incumbent, NDArray[np.float64], int]:
+    """The same for a few rows of one group."""
+    with clock.phase("decide"):
+        incumbent, certificate, prices, passes = solve_few(rows, parameters)
+    if not crowded_deadlines(rows.problem, incumbent.model) - nested:
+        with clock.phase("core"):
+            prove(rows, prices, certificate, incumbent, parameters, clock.deadline)
+    return incumbent, prices, passes
 
 
 def _solution(
