@@ -222,3 +222,21 @@ def test_killing_the_process_between_staging_and_publishing_leaves_the_earlier_r
     assert runs_of_last()[0][0] == earlier
     doubled = "SELECT query_id FROM assignments WHERE run_id = :run GROUP BY query_id HAVING count(*) > 1"
     assert fetch(living, doubled, run=runs_of_last()[-1][0]) == []
+
+
+def test_solve_cleared_with_what_follows_plans_the_night_from_the_estimates_there_are(
+    backfilled: dict[str, list[dict[str, Any]]], airflow: LocalAirflow, living: Settings
+):
+    plans = "SELECT assigned, deferred, rejected, objective FROM routing_runs WHERE run_id = :run"
+    current = "SELECT run_id FROM routing_runs WHERE status = 'current' AND dt = :dt"
+    [(before,)] = fetch(living, current, dt=str(FIRST))
+    run_id = str(backfilled["route_backlog"][0]["dag_run_id"])
+    body = {"dry_run": False, "dag_run_id": run_id, "task_ids": ["solve"], "include_downstream": True}
+    whole = {"only_failed": False, "reset_dag_runs": True}
+    airflow.request("POST", "/api/v2/dags/route_backlog/clearTaskInstances", body | whole)
+    wait_for(lambda: fetch(living, current, dt=str(FIRST)) != [(before,)])
+    assert end_of(airflow, "route_backlog", run_id) == "success"
+    [(after,)] = fetch(living, current, dt=str(FIRST))
+    assert fetch(living, plans, run=after) == fetch(living, plans, run=before)
+    tries = {task.task_id: task.try_number for task in airflow.tasks("route_backlog", run_id)}
+    assert (tries["estimate"], tries["list_chunks"], tries["open_run"], tries["solve"]) == (1, 1, 2, 2)
