@@ -16,6 +16,8 @@ is executed on `dt + 1`.
 - **A range of the past**: `airflow backfill create --dag-id route_backlog --from-date 2026-11-01 --to-date 2026-11-07`.
   Its nights stand by themselves and run side by side; with `--dag-run-conf '{"carry_over": "chained"}'` each takes up
   what the night before deferred, and waits until the run of that night has ended.
+- **One stage again**: clear what failed, and the run goes on; clear `solve` or `estimate` with what follows, and a new
+  run plans the night from the estimates there are, if input and predictor are still the same; else clear all.
 - **One night by hand**: `airflow dags trigger route_backlog --conf '{"dt": "2026-11-01"}'`
 
 Emits the asset `nightshift://nights`.
@@ -255,7 +257,7 @@ def route_backlog() -> None:
     estimated >> solved >> written >> checked >> published
 
     # A teardown runs whatever happened to the tasks it follows, leaves the DAG run's state to them, and is cleared
-    # together with open_run when a failed task is cleared: the run reopens and is closed again.
+    # together with open_run when tasks are cleared with what follows: a run is opened, and is closed again.
     closed = close_run(run).as_teardown(setups=run)
     [chunks, estimated, solved, written, checked, published] >> closed
 

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from functools import wraps
-from types import MappingProxyType
 from typing import Any, Literal, ParamSpec, TextIO, TypeVar
 
 from routing_core.errors import masked
@@ -29,7 +28,7 @@ Value = str | int | float | bool
 
 _IDENTIFYING = ("dt", "run_id", "chunk", "attempt")
 _LONGEST_WORD = 80
-_known: ContextVar[Mapping[str, Any]] = ContextVar("known", default=MappingProxyType({}))
+_known: ContextVar[Mapping[str, Any] | None] = ContextVar("known", default=None)  # None outside of every block
 _log = logging.getLogger("nightshift")
 _log.addHandler(logging.NullHandler())
 
@@ -37,7 +36,7 @@ _log.addHandler(logging.NullHandler())
 def say(event: str, *, level: int = logging.INFO, **fields: Any) -> None:
     """Log an event with these fields and all that is known around it; fields without a value are left out."""
     event = masked(event)
-    told = {name: _plain(value) for name, value in {**_known.get(), **fields}.items() if value is not None}
+    told = {name: _plain(value) for name, value in {**(_known.get() or {}), **fields}.items() if value is not None}
     text = " ".join([event, *(f"{name}={_quoted(value)}" for name, value in told.items())])
     _log.log(level, "%s", text, extra={"event": event, "fields": told})
 
@@ -45,7 +44,7 @@ def say(event: str, *, level: int = logging.INFO, **fields: Any) -> None:
 @contextmanager
 def about(**fields: Any) -> Iterator[None]:
     """Within the block, every line has these fields."""
-    token = _known.set({**_known.get(), **fields})
+    token = _known.set({**(_known.get() or {}), **fields})
     try:
         yield
     finally:
@@ -53,8 +52,10 @@ def about(**fields: Any) -> Iterator[None]:
 
 
 def learn(**fields: Any) -> None:
-    """From here to the end of the step, every line has these fields too."""
-    _known.set({**_known.get(), **fields})
+    """From here to the end of the step or block, every line has these fields too; outside of one, nothing is learnt."""
+    known = _known.get()
+    if known is not None:
+        _known.set({**known, **fields})
 
 
 def step(function: Callable[P, R]) -> Callable[P, R]:

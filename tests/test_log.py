@@ -63,6 +63,12 @@ def test_what_a_step_learns_ends_with_it(said: io.StringIO):
     assert "run_id" not in outside
 
 
+def test_what_is_learnt_outside_of_every_step_is_forgotten_at_once(said: io.StringIO):
+    log.learn(run_id=9)
+    log.say("outside")
+    assert "run_id" not in lines(said)[0]
+
+
 def test_a_step_that_fails_says_why_without_its_secrets(said: io.StringIO):
     @log.step
     def breaks(run_id: int) -> None:

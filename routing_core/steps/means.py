@@ -15,7 +15,8 @@ from routing_core.records.catalog import Catalog
 from routing_core.settings import Settings, execution_date
 from routing_core.store import allocations, catalogs, runs, versions
 
-_PLACES = frozenset({"home", "dsn", "catalog", "outcomes", "backlog", "alert_webhook"})
+PLACES = frozenset({"home", "dsn", "catalog", "outcomes", "backlog", "alert_webhook"})
+"""Settings that say where things are, and decide nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Means:
 
 def as_opened(run: Row[Any], settings: Settings) -> Settings:
     """The settings a run was opened with, wherever and whenever a retry goes on; only places are today's."""
-    decided = {name: value for name, value in run.settings.items() if name not in _PLACES}
+    decided = {name: value for name, value in run.settings.items() if name not in PLACES}
     return settings.model_copy(update=decided)
 
 

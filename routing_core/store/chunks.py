@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from routing_core.errors import NotFoundError, RunStateError, StaleAttemptError
 from routing_core.store.database import now
-from routing_core.store.runs import BEGIN_AGAIN, require
+from routing_core.store.runs import BEGIN_AGAIN, get_run, lock_run, require, take_up_again
 from routing_core.store.tables.runs import routing_runs, run_chunks
 
 
@@ -77,7 +77,7 @@ def claim_rows(connection: Connection, run_id: int, chunk: int, attempt: int) ->
     RunStateError
         If the run is no longer being staged.
     """
-    row = _lock_chunk(connection, run_id, chunk)
+    row = _lock_chunk(connection, run_id, chunk, "attempt", attempt)
     if row.attempt > attempt:
         raise StaleAttemptError(
             f"run {run_id}, chunk {chunk}: attempt {attempt} is stale, attempt {row.attempt} has it"
@@ -99,7 +99,7 @@ def claim_estimate(connection: Connection, run_id: int, chunk: int, attempt: int
     StaleAttemptError
         If a newer attempt has it.
     """
-    row = _lock_chunk(connection, run_id, chunk)
+    row = _lock_chunk(connection, run_id, chunk, "estimate_attempt", attempt)
     if row.estimate_attempt > attempt:
         raise StaleAttemptError(
             f"run {run_id}, chunk {chunk}: attempt {attempt} at its estimates is stale, "
@@ -120,18 +120,40 @@ def mark_estimated(connection: Connection, run_id: int, chunk: int, attempt: int
     _set_chunk(connection, run_id, chunk, estimate_shard=shard)
 
 
+def take_estimates(connection: Connection, run_id: int, chunk: int, shard: str) -> None:
+    """Record that a chunk's estimates are those of another run, by their path from this one's directory."""
+    _set_chunk(connection, run_id, chunk, estimate_shard=shard)
+
+
+def estimated(connection: Connection, run_id: int) -> tuple[str, ...]:
+    """Where the estimates of a run's chunks are, in order, below the run's directory.
+
+    Raises
+    ------
+    RunStateError
+        If a chunk has none.
+    """
+    found = {row.chunk: row.estimate_shard for row in of_run(connection, run_id)}
+    if missing := [str(chunk) for chunk, shard in found.items() if shard is None]:
+        raise RunStateError(
+            f"run {run_id}: chunks {', '.join(missing[:5])} have no estimates of this input by these means",
+            remedy="clear estimate and what follows it, or the whole DAG run",
+        )
+    return tuple(found.values())
+
+
 def _set_chunk(connection: Connection, run_id: int, chunk: int, **values: Any) -> None:
     one = (run_chunks.c.run_id == run_id) & (run_chunks.c.chunk == chunk)
     connection.execute(update(run_chunks).where(one).values(**values))
 
 
-def _lock_chunk(connection: Connection, run_id: int, chunk: int) -> Row[Any]:
-    run = connection.execute(
-        select(routing_runs).where(routing_runs.c.run_id == run_id).with_for_update(read=True)
-    ).one_or_none()
-    if run is None:
-        raise NotFoundError(f"run {run_id} is not in the results database")
-    require(run, "staged")
+def _lock_chunk(connection: Connection, run_id: int, chunk: int, fence: str, attempt: int) -> Row[Any]:
+    """The chunk's row, locked in a run that is being staged: its newest attempt so far is in the column ``fence``."""
+    if get_run(connection, run_id).status == "failed":
+        newest = getattr(get_chunk(connection, run_id, chunk), fence)
+        take_up_again(connection, lock_run(connection, run_id), newer=attempt > newest)
+    locked = select(routing_runs).where(routing_runs.c.run_id == run_id).with_for_update(read=True)
+    require(connection.execute(locked).one(), "staged")
     return _one_chunk(connection, select(run_chunks).with_for_update(), run_id, chunk)
 
 

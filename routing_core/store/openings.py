@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -54,40 +53,33 @@ def open_run(
     StaleAttemptError
         If a newer attempt has opened the run, and it is under way.
     """
-    of_key = [run for run in runs.lock_runs_of(connection, dt) if _parsed(run)[0] == run_key]
+    of_key = [run for run in runs.lock_runs_of(connection, dt) if run.run_key == run_key]
     left = of_key[-1] if of_key and _is_under_way(of_key[-1]) else None
-    newest = _parsed(left)[1] if left else 1
+    newest = left.opening if left else 1
     opening = attempt or newest
     if left is not None and opening < newest:
         raise StaleAttemptError(
             f"run {left.run_id} of {dt}: attempt {opening} at opening it is stale, attempt {newest} has it"
         )
     if left is not None and left.status == "staged" and not chunks.of_run(connection, left.run_id):
-        runs.set_run(connection, left.run_id, run_key=_key(run_key, len(of_key), opening))
+        runs.set_run(connection, left.run_id, opening=opening)
         return int(left.run_id)
     run_id = next_id(connection, "routing_runs", "run_id")
     if left is not None:
         runs.fail(connection, left.run_id, f"left half-way, and begun again as run {run_id}")
-    key = _key(run_key, len(of_key) + 1, opening)
-    fresh = {"run_id": run_id, "dt": dt, "run_key": key, "status": "staged", "opened_at": now(), "solve_attempt": 0}
-    connection.execute(insert(routing_runs).values(**fresh, attempt=_next_attempt(connection, dt), **values))
+    fresh = {"run_id": run_id, "dt": dt, "status": "staged", "opened_at": now(), "solve_attempt": 0}
+    whose = {"run_key": run_key, "beginning": len(of_key) + 1, "opening": opening}
+    connection.execute(insert(routing_runs).values(**fresh, **whose, attempt=_next_attempt(connection, dt), **values))
     carry.record_sources(connection, run_id, sources)
     return run_id
 
 
-_COUNTED = re.compile(r"(?P<whose>.*)#\d+\.(?P<opening>\d+)", re.DOTALL)
-
-
-def _key(run_key: str, beginning: int, opening: int) -> str:
-    """The key of a run: whose it is, how often that one has begun, and which attempt has opened it."""
-    plain = (beginning, opening) == (1, 1) and not _COUNTED.fullmatch(run_key)
-    return run_key if plain else f"{run_key}#{beginning}.{opening}"
-
-
-def _parsed(run: Row[Any]) -> tuple[str, int]:
-    """Whose a run is, and the newest attempt at opening it."""
-    found = _COUNTED.fullmatch(run.run_key)
-    return (found["whose"], int(found["opening"])) if found else (str(run.run_key), 1)
+def begun_before(connection: Connection, run: Row[Any]) -> Row[Any] | None:
+    """The last run that the same key had begun for the date before ``run``, and that listed its input; or None."""
+    same = (routing_runs.c.dt == run.dt) & (routing_runs.c.run_key == run.run_key)
+    listed = (routing_runs.c.beginning < run.beginning) & routing_runs.c.backlog_rows.is_not(None)
+    newest_first = select(routing_runs).where(same, listed).order_by(routing_runs.c.beginning.desc())
+    return connection.execute(newest_first.limit(1)).one_or_none()
 
 
 def _is_under_way(run: Row[Any]) -> bool:

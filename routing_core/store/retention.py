@@ -20,7 +20,7 @@ from routing_core.store.tables.fleet import allocations
 from routing_core.store.tables.handing_out import exports
 from routing_core.store.tables.learning import predictor_versions
 from routing_core.store.tables.proof import night_settlements
-from routing_core.store.tables.runs import routing_runs, run_sources
+from routing_core.store.tables.runs import routing_runs, run_chunks, run_sources
 
 _KEPT_WITH_THE_ROW = frozenset({"routing_runs", "exports", "settlements", "night_settlements", "calibration_bins"})
 """Tables whose few rows a pruned run keeps."""
@@ -28,6 +28,8 @@ OF_RUN = tuple(
     table for table in metadata.sorted_tables if "run_id" in table.columns and table.name not in _KEPT_WITH_THE_ROW
 )
 """Tables a pruned run is taken out of."""
+
+_IS_ELSEWHERE = run_chunks.c.estimate_shard.like("../%")  # in the directory of the run named there
 
 
 def prunable_runs(connection: Connection, before: datetime) -> list[Row[Any]]:
@@ -112,10 +114,12 @@ def remove(directory: Path) -> None:
 
 
 def _with_what_they_lean_on(connection: Connection, runs: dict[int, Row[Any]], staying: Iterable[int]) -> set[int]:
-    """Runs that stay, and those they were planned from, took queries up from, or may give their place back to."""
+    """Runs that stay, and those they were planned from, took queries or estimates over from, or that may come back."""
     sources: dict[int, list[int]] = {}
     for row in connection.execute(select(run_sources.c.run_id, run_sources.c.source_run_id)):
         sources.setdefault(row.run_id, []).append(row.source_run_id)
+    for row in connection.execute(select(run_chunks.c.run_id, run_chunks.c.estimate_shard).where(_IS_ELSEWHERE)):
+        sources.setdefault(row.run_id, []).append(int(Path(row.estimate_shard).parts[1]))
     needed, waiting = set(), list(staying)
     while waiting:
         run_id = waiting.pop()

@@ -64,6 +64,30 @@ def require_listed(run: Row[Any]) -> None:
         raise RunStateError(f"run {run.run_id} of {run.dt} has not listed its input files", remedy=BEGIN_AGAIN)
 
 
+def take_up_again(connection: Connection, run: Row[Any], *, newer: bool) -> Row[Any]:
+    """Failed → staged for an attempt newer than any at its task: only what failed was cleared, and the run goes on.
+
+    A run that its DAG run has begun again stays failed, whoever comes.
+
+    Parameters
+    ----------
+    connection : Connection
+    run : row of ``routing_runs``
+        Locked by the caller.
+    newer : bool
+
+    Returns
+    -------
+    row of ``routing_runs``
+        As it is now.
+    """
+    same = (routing_runs.c.dt == run.dt) & (routing_runs.c.run_key == run.run_key)
+    again = select(routing_runs.c.run_id).where(same, routing_runs.c.beginning > run.beginning).limit(1)
+    if run.status == "failed" and newer and connection.execute(again).first() is None:
+        set_run(connection, run.run_id, status="staged", failed_at=None, failure=None)
+    return get_run(connection, run.run_id)
+
+
 def claim_solve(connection: Connection, run_id: int, attempt: int) -> None:
     """Become the newest attempt at solving a run, or go on being it.
 
@@ -73,6 +97,7 @@ def claim_solve(connection: Connection, run_id: int, attempt: int) -> None:
         If a newer attempt has it.
     """
     run = lock_run(connection, run_id)
+    run = take_up_again(connection, run, newer=attempt > run.solve_attempt)
     require(run, "staged")
     if run.solve_attempt > attempt:
         raise StaleAttemptError(

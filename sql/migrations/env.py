@@ -25,11 +25,10 @@ with engine.connect() as connection:
     context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
     down = goes_down()
     connection.rollback()
-    if not down:
-        run()
-    else:
-        # What a view reads cannot be dropped, and SQLite makes a table anew to drop a column others refer to.
+    if down:
+        # What a view reads cannot be dropped.
         with connection.begin():
             drop_views(connection)
-        with without_foreign_keys(connection):
-            run()
+    # SQLite makes a table anew to drop a column or change a constraint, though others refer to it.
+    with without_foreign_keys(connection):
+        run()

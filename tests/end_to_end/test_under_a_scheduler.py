@@ -97,15 +97,20 @@ def test_a_backfill_over_three_dates_completes(
 
 
 def test_the_log_of_a_task_says_which_run_and_chunk_it_is_about(
-    backfilled: dict[str, list[dict[str, Any]]], airflow: LocalAirflow
+    backfilled: dict[str, list[dict[str, Any]]], airflow: LocalAirflow, living: Settings
 ):
-    run_id = str(backfilled["route_backlog"][0]["dag_run_id"])
-    tasks = [task for task in airflow.tasks("route_backlog", run_id) if task.task_id == "estimate"]
-    assert len(tasks) > 1
+    # Of the three nights, only the last has its backlog in more files than one, and so in more chunks than one.
+    of_last = "FROM run_chunks JOIN routing_runs USING (run_id) WHERE dt = :dt AND status = 'current' ORDER BY chunk"
+    chunks = fetch(living, f"SELECT run_id, chunk {of_last}", dt=str(LAST))
+    assert len({row.chunk for row in chunks}) > 1
+    (night,) = [run for run in backfilled["route_backlog"] if run["data_interval_start"].startswith(str(LAST))]
+    tasks = [task for task in airflow.tasks("route_backlog", night["dag_run_id"]) if task.task_id == "estimate"]
+    assert sorted(task.map_index for task in tasks) == [row.chunk for row in chunks]
     for task in tasks:
-        lines = airflow.log_tail("route_backlog", run_id, task, 200).splitlines()
+        lines = airflow.log_tail("route_backlog", night["dag_run_id"], task, 200).splitlines()
         (done,) = [line for line in lines if "estimate_chunk done" in line]
-        assert re.search(rf" run_id=\d+ chunk={task.map_index} attempt=1 .*queries=\d+ .*seconds=", done), done
+        told = rf" run_id={chunks[0].run_id} chunk={task.map_index} attempt={task.try_number} "
+        assert re.search(rf"{told}.*queries=\d+ .*seconds=", done), done
 
 
 def test_each_backfilled_night_was_judged_sized_and_routed_for_its_own_date(
@@ -217,3 +222,21 @@ def test_killing_the_process_between_staging_and_publishing_leaves_the_earlier_r
     assert runs_of_last()[0][0] == earlier
     doubled = "SELECT query_id FROM assignments WHERE run_id = :run GROUP BY query_id HAVING count(*) > 1"
     assert fetch(living, doubled, run=runs_of_last()[-1][0]) == []
+
+
+def test_solve_cleared_with_what_follows_plans_the_night_from_the_estimates_there_are(
+    backfilled: dict[str, list[dict[str, Any]]], airflow: LocalAirflow, living: Settings
+):
+    plans = "SELECT assigned, deferred, rejected, objective FROM routing_runs WHERE run_id = :run"
+    current = "SELECT run_id FROM routing_runs WHERE status = 'current' AND dt = :dt"
+    [(before,)] = fetch(living, current, dt=str(FIRST))
+    run_id = str(backfilled["route_backlog"][0]["dag_run_id"])
+    body = {"dry_run": False, "dag_run_id": run_id, "task_ids": ["solve"], "include_downstream": True}
+    whole = {"only_failed": False, "reset_dag_runs": True}
+    airflow.request("POST", "/api/v2/dags/route_backlog/clearTaskInstances", body | whole)
+    wait_for(lambda: fetch(living, current, dt=str(FIRST)) != [(before,)])
+    assert end_of(airflow, "route_backlog", run_id) == "success"
+    [(after,)] = fetch(living, current, dt=str(FIRST))
+    assert fetch(living, plans, run=after) == fetch(living, plans, run=before)
+    tries = {task.task_id: task.try_number for task in airflow.tasks("route_backlog", run_id)}
+    assert (tries["estimate"], tries["list_chunks"], tries["open_run"], tries["solve"]) == (1, 1, 2, 2)

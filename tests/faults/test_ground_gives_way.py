@@ -236,14 +236,21 @@ def test_a_schema_upgrade_waits_for_a_chunk_that_is_being_written(
     assert as_undisturbed(settings, undisturbed) == []
 
 
-ZONES = ["America/New_York", "Europe/Berlin", "Pacific/Kiritimati", "Australia/Lord_Howe"]
+ZONES = {
+    "behind UTC": "America/New_York",
+    "a day ahead of UTC": "Pacific/Kiritimati",
+    "an hour twice in the last night": "EST5EDT,M3.2.0,M11.4.0/1",
+    "no midnight in the last night": "AEST-10AEDT,M11.4.0/0,M4.1.0/3",
+}
+"""Two where clocks are turned on the fourth Sunday of November, which is the last night of the tiny world."""
 
 
-@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("zone", ZONES.values(), ids=ZONES)
 def test_the_night_is_the_same_wherever_workers_and_database_think_they_are(
     zone: str, any_tiny_world: Settings, undisturbed: Wanted, monkeypatch: pytest.MonkeyPatch
 ):
     settings = any_tiny_world
+    assert NIGHTS[-1].strftime("%A %d") == "Sunday 22"
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:

@@ -162,9 +162,11 @@ import os, signal, sys
 from datetime import date
 from routing_core.settings import load_settings
 from routing_core.steps import hand_out
-from routing_core.store import handover, outbox, runs
+from routing_core.store import handover, outbox, publishing
 def die(*args, **named): os.kill(os.getpid(), signal.SIGKILL)
-setattr({"outbox": outbox, "handover": handover, "runs": runs}[sys.argv[1]], sys.argv[2], die)
+room = {"outbox": outbox, "handover": handover, "publishing": publishing}[sys.argv[1]]
+assert hasattr(room, sys.argv[2])
+setattr(room, sys.argv[2], die)
 hand_out.export(date(2026, 11, 22), load_settings(), form="jsonl")
 """
 
@@ -172,7 +174,7 @@ hand_out.export(date(2026, 11, 22), load_settings(), form="jsonl")
 @pytest.mark.faults
 @pytest.mark.parametrize(
     "moment",
-    [("outbox", "_by_model"), ("handover", "seal_files"), ("runs", "seal"), ("handover", "put_in_place"),
+    [("outbox", "_by_model"), ("handover", "seal_files"), ("publishing", "seal"), ("handover", "put_in_place"),
      ("handover", "record")],
     ids="-".join,
 )  # fmt: skip

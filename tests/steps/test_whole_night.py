@@ -18,13 +18,10 @@ from sqlalchemy import text
 
 from routing_core.errors import (
     ChangedInputError,
-    ChecksFailedError,
     ContractError,
     MissingAllocationError,
     MissingPartitionError,
     MissingPredictorError,
-    NotFoundError,
-    RunStateError,
     StaleAttemptError,
 )
 from routing_core.records.assignments import Reason
@@ -189,25 +186,6 @@ def test_a_file_that_changes_after_listing_fails_the_run_by_name(world: Settings
     pq.write_table(pq.read_table(file).slice(1), file)
     with pytest.raises(ChangedInputError, match=file.name):
         route.estimate_chunk(run_id, chunks[0], world, attempt=1)
-
-
-def test_a_stage_run_again_in_a_run_that_listed_nothing_is_refused_with_what_to_do(any_world: Settings):
-    """When one task of an ended DAG run is cleared, Airflow clears open_run with it, and list_chunks not."""
-    settings = any_world
-    route.route(TONIGHT, settings, run_key="a")
-    before = totals(settings)
-    run_id = route.open_run(TONIGHT, settings, run_key="a", attempt=2)
-    assert run_id == 2
-    for stage, error in (
-        (lambda: route.estimate_chunk(run_id, 0, settings, attempt=2), NotFoundError),
-        (lambda: route.solve_night(run_id, settings, attempt=2), RunStateError),
-        (lambda: route.write_chunk(run_id, 0, settings, attempt=2), NotFoundError),
-        (lambda: route.check_run(run_id, settings), ChecksFailedError),
-        (lambda: route.publish_run(run_id, settings), RunStateError),
-    ):
-        with pytest.raises(error):
-            stage()
-    assert totals(settings) == before
 
 
 def test_an_orphan_that_opens_late_does_not_begin_its_own_retrys_run_again(any_world: Settings):

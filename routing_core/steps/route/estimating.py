@@ -11,6 +11,7 @@ from sqlalchemy import Row
 from routing_core import log
 from routing_core.settings import Settings
 from routing_core.steps.means import as_opened
+from routing_core.steps.route.again import list_if_left_out
 from routing_core.store import catalogs, chunks, inputs, runs, versions
 from routing_core.store.database import reading, writing
 from routing_core.store.shards import write_shard
@@ -36,6 +37,7 @@ def estimate_chunk(run_id: int, chunk: int, settings: Settings, *, attempt: int)
     from routing_core.store import predictors  # noqa: PLC0415
 
     started = time.monotonic()
+    list_if_left_out(run_id, settings)
     with writing(settings) as connection:
         run = runs.get_run(connection, run_id)
         log.learn(dt=run.dt)

@@ -38,6 +38,7 @@ def list_chunks(run_id: int, settings: Settings) -> list[int]:
     carried = inputs.list_carried(settings.backlog_root, waiting)
     dealt = inputs.deal(carried, 1) + inputs.deal(backlog, as_opened(run, settings).chunks)
     with writing(settings) as connection:
+        runs.lock_run(connection, run_id)  # an orphan lists beside its own retry, as tasks do that make up for it
         inputs.record(connection, run_id, [one.row() for one in backlog + carried])
         carry.count_taken(connection, run_id)
         chunks.record(connection, run_id, [inputs.chunk_row(k, chunk) for k, chunk in enumerate(dealt)])

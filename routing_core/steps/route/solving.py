@@ -10,6 +10,7 @@ from typing import Any
 from routing_core import log
 from routing_core.settings import Settings
 from routing_core.steps.means import as_opened
+from routing_core.steps.route.again import list_if_left_out, take_over_estimates
 from routing_core.store import allocations, catalogs, chunks, results, runs, versions
 from routing_core.store.database import writing
 from routing_core.store.gather import scatter, solution_directory
@@ -31,18 +32,20 @@ def solve_night(run_id: int, settings: Settings, *, attempt: int = 1) -> dict[st
     StaleAttemptError
         If a newer attempt has the run.
     RunStateError
-        If the run has not listed its input.
+        If the run has not listed its input, or a chunk of it is not estimated.
     """
     from routing_core.steps.route.deciding import Ground, decide  # noqa: PLC0415 — slow to import, as all that solves
     from routing_core.store import predictors  # noqa: PLC0415
 
     clock = Clock()
+    list_if_left_out(run_id, settings)
+    take_over_estimates(run_id, settings)
     with writing(settings) as connection:
         runs.claim_solve(connection, run_id, attempt)
         run = runs.get_run(connection, run_id)
         log.learn(dt=run.dt)
         runs.require_listed(run)
-        shards = tuple(row.estimate_shard for row in chunks.of_run(connection, run_id))
+        shards = chunks.estimated(connection, run_id)
         content_hash = versions.get_version(connection, run.predictor_id).content_hash
         fleet = allocations.get_allocation(connection, run.allocation_id)
     asked = as_opened(run, settings)
