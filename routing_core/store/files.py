@@ -27,6 +27,7 @@ from routing_core.errors import ChangedInputError, ContractError, MissingPartiti
 SUCCESS_MARKER = "_SUCCESS"
 _DAY_DIRECTORY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})")
 _LONGEST_FILE_NAME = 255
+_MARKERS = ("_", ".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +77,44 @@ def file_names(root: str | Path, dt: date) -> tuple[str, ...]:
     ContractError
         If a name hides control characters or a file leads outside the root, or nowhere.
     """
+    data = sorted(entry.base_name for entry in _entries(root, dt) if _is_data(entry))
+    for name in data:
+        _refuse_tricks(root, dt, name)
+    filesystem, base = open_root(root)
+    if isinstance(filesystem, pafs.LocalFileSystem):
+        _refuse_lost_links(Path(partition_path(base, dt)))
+    return tuple(data)
+
+
+def passed_over(root: str | Path, dt: date) -> tuple[str, ...]:
+    """Names in a partition that are not read though somebody may have meant them to be, sorted.
+
+    Those are files of another name than ``*.parquet``, and directories; what begins with ``_`` or ``.`` is a marker.
+
+    Raises
+    ------
+    MissingPartitionError
+        If the partition's directory is absent.
+    """
+    others = (entry.base_name for entry in _entries(root, dt) if not _is_data(entry))
+    return tuple(sorted(ascii(name)[1:-1] for name in others if not name.startswith(_MARKERS)))
+
+
+def _entries(root: str | Path, dt: date) -> list[pafs.FileInfo]:
     filesystem, base = open_root(root)
     try:
-        entries = filesystem.get_file_info(pafs.FileSelector(partition_path(base, dt)))
+        return list(filesystem.get_file_info(pafs.FileSelector(partition_path(base, dt))))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingPartitionError(
             f"there is no partition {partition_path(root, dt)}",
             remedy=f"write its Parquet files there (an empty directory stands for a day without rows), "
             f"or choose another date; the root has {_span(partition_dates(root))}",
         ) from error
-    names = [e.base_name for e in entries if e.type != pafs.FileType.Directory and e.base_name.endswith(".parquet")]
-    data = sorted(name for name in names if not name.startswith(("_", ".")))
-    for name in data:
-        _refuse_tricks(root, dt, name)
-    if isinstance(filesystem, pafs.LocalFileSystem):
-        _refuse_lost_links(Path(partition_path(base, dt)))
-    return tuple(data)
+
+
+def _is_data(entry: pafs.FileInfo) -> bool:
+    is_file = entry.type != pafs.FileType.Directory
+    return is_file and entry.base_name.endswith(".parquet") and not entry.base_name.startswith(_MARKERS)
 
 
 def is_complete(root: str | Path, dt: date, marker: str) -> bool:
