@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 from typing_them import Reader
 
 from routing_core.cli import app
+from routing_core.records.outcomes import OUTCOME_COLUMNS
+from routing_core.records.queries import QUERY_COLUMNS
 from routing_core.settings import PROJECT_ROOT, Settings
 from routing_core.steps.ask import known
 from routing_core.store import database
@@ -29,7 +31,7 @@ _ELSEWHERE = re.compile(r"^(?:\S*/)?(make|airflow|docker)\b", re.MULTILINE)
 
 
 def test_blocks_are_of_known_kinds():
-    assert {block.kind for block in BLOCKS} <= {"sh", "sql", "python", "mermaid"}
+    assert {block.kind for block in BLOCKS} <= {"sh", "sql", "python", "yaml", "mermaid"}
     assert len(of_kind("sh")) > 20
     assert len(of_kind("sql")) >= 3
     assert len(passing_blocks()) >= 4
@@ -84,6 +86,24 @@ def test_the_script_for_your_own_data_writes_what_the_contracts_take(tmp_path: P
     backlog = tmp_path / "backlog"
     read = read_queries(backlog, NIGHT, list_partition(backlog, NIGHT))
     assert (len(outcomes), len(read.queries), bad_outcomes, read.rejected) == (2, 2, (), ())
+
+
+@pytest.mark.parametrize("block", of_kind("yaml"), ids=str)
+def test_catalogs_are_read(block: Block, tmp_path: Path):
+    from routing_core.store.catalog import read_catalog
+
+    (tmp_path / "catalog.yaml").write_text(block.body, encoding="utf-8")
+    assert len(read_catalog(tmp_path / "catalog.yaml")) >= 2
+
+
+def test_every_column_of_the_contracts_is_explained():
+    """In the table of its kind, as optional where it is."""
+    content = (PROJECT_ROOT / "docs" / "your-data.md").read_text(encoding="utf-8")
+    waiting, logged = content.split("## A waiting query")[1].split("## A logged answer")
+    for columns, table in ((QUERY_COLUMNS, waiting), (OUTCOME_COLUMNS, logged.split("Any Parquet type")[0])):
+        for column in columns:
+            (row,) = re.findall(rf"^\|[^|]*`{column.name}`.*$", table, re.MULTILINE)
+            assert ("optional" in row) == (not column.required), column.name
 
 
 @pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
