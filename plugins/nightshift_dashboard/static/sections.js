@@ -11,7 +11,8 @@ export const usd = (value) => (value == null ? none : `$${real(value, Math.abs(v
 export const share = (value, digits = 1) => (value == null ? none : `${real(100 * value, digits)} %`);
 export const quality = (value) => (value == null ? none : real(value, 4));
 const figure = (value) => (value == null ? none : String(Number(Number(value).toPrecision(4))));
-const tiny = (value) => (value == null ? none : `${Number((100 * value).toPrecision(2))} %`);
+const tiny = (value) => (value == null ? none : value < 1e-6 ? '< 0.0001 %' : `${Number((100 * value).toPrecision(2))} %`);
+const weekday = (day) => new Date(`${day}T00:00:00Z`).toLocaleDateString('en-GB', { weekday: 'long', timeZone: 'UTC' });
 const words = (name) => String(name ?? none).replaceAll('_', ' ');
 
 export function element(name, attributes = {}, ...children) {
@@ -61,28 +62,40 @@ export function sectionsOf(dt, span, report, ask) {
 
 function decided(report) {
   const night = report.night;
-  return section('night', `Night of ${night.dt}`, true, (body) => {
+  return section('night', `Night of ${weekday(night.dt)}, ${night.dt}`, true, (body) => {
+    const spent = night.planned_spend_usd == null ? null : night.planned_spend_usd + (night.gpu_usd ?? 0);
     const card = (id, name, value, small) => element('div', {}, element('dt', {}, name), element('dd', { id: `figure-${id}`, 'data-value': value.raw }, value.text, element('small', {}, small)));
     const shown = (raw, text) => ({ raw: raw ?? '', text });
     body.append(element('dl', { class: 'cards' },
       card('assigned', 'Routed', shown(night.assigned, count(night.assigned)), `of ${count(night.backlog_rows)} rows and ${count(night.carried_rows)} carried`),
       card('deferred', 'Deferred', shown(night.deferred, count(night.deferred)), 'left to the next night'),
       card('rejected', 'Rejected', shown(night.rejected, count(night.rejected)), 'cannot be routed'),
-      card('spend', 'Planned spend', shown(night.planned_spend_usd, usd(night.planned_spend_usd)), `${share(night.budget_usd ? night.planned_spend_usd / night.budget_usd : null)} of ${usd(night.budget_usd)}`),
+      card('spend', 'Planned spend', shown(night.planned_spend_usd, usd(night.planned_spend_usd)), `${share(night.budget_usd ? spent / night.budget_usd : null)} of ${usd(night.budget_usd)}${night.gpu_usd ? `, ${usd(night.gpu_usd)} of GPUs with it` : ''}`),
       card('quality', 'Expected quality', shown(night.expected_quality, quality(night.expected_quality)), 'mean over the routed'),
       card('gap', 'Proven gap', shown(night.gap, tiny(night.gap)), 'at most, from the optimum'),
     ));
-    body.append(trust(report));
+    body.append(attention(report), trust(report));
   });
 }
+
+// What asks for somebody, or that nothing does: the line that is read first in the morning.
+function attention(report) {
+  const night = report.night;
+  const say = report.alerts.map(sentence);
+  if (report.held) say.unshift(`Held back from going out: ${report.held}`);
+  if (night.degraded) say.push(`Went on without: ${words(night.degraded)}.`);
+  if (night.unfamiliar_share > 0.1) say.push(`${share(night.unfamiliar_share)} of the queries are unlike what the predictor learnt from: trust its figures less.`);
+  if (night.solver_status !== 'proven' && night.gap != null) say.push(`The gap asked for was not proven: the solver ended as ${words(night.solver_status)}.`);
+  if (!say.length) return element('p', { id: 'attention', class: 'calm' }, 'Nothing asks for attention.');
+  return element('ul', { id: 'attention', class: 'plain' }, ...say.map((text) => element('li', {}, text)));
+}
+
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`;
 
 function trust(report) {
   const night = report.night;
   const say = [];
-  if (report.held) say.push(['bad', `Held back from going out: ${report.held}`]);
   if (night.sealed) say.push(['', 'Sealed: the plan has been handed out.']);
-  if (night.degraded) say.push(['warn', `Went on without: ${words(night.degraded)}.`]);
-  if (night.unfamiliar_share > 0.1) say.push(['warn', `${share(night.unfamiliar_share)} of the queries are unlike what the predictor learnt from: trust its figures less.`]);
   if (report.overspend) say.push(['', `Overspend risk: ${report.overspend}.`]);
   const settled = report.settled;
   if (settled) say.push([settled.overspent ? 'bad' : 'good', `Settled: ${count(settled.settled)} of ${count(settled.assigned)} answers, ${usd(settled.actual_spend_usd)} spent, ${settled.overspent ? 'over' : 'within'} the budget as projected (${usd(settled.projected_spend_usd)}).`]);
@@ -167,18 +180,20 @@ function qualities(span, report) {
   });
 }
 
+const verdict = (row) => element('span', { class: { gain: 'good', loss: 'bad' }[row.verdict] ?? null }, row.policy === 'nightshift' ? 'this plan' : row.verdict ?? none);
+
 function receipt(report) {
   return section('receipt', 'Receipt: the same night decided another way', false, (body) => {
     const rows = report.comparisons;
     const rivals = rows.filter((row) => row.policy !== 'nightshift' && row.gain != null);
     if (!rivals.length) return body.append(quiet('The run has left no comparison.'));
-    body.append(element('ul', {}, ...rivals.map((row) => element('li', { class: { gain: 'good', loss: 'bad' }[row.verdict] ?? null }, row.words))));
     body.append(table('Quality per routable query, under the same caps and spend', [
       ['policy', (row) => words(row.policy)], ['served', (row) => count(row.served), true], ['spend', (row) => usd(row.planned_spend_usd), true],
       ['quality', (row) => quality(row.expected_quality), true],
       ['our gain, 95 %', (row) => (row.gain == null || row.policy === 'nightshift' ? none : `${quality(row.gain)} (${quality(row.gain_lower)} to ${quality(row.gain_upper)})`), true],
-      ['verdict', (row) => row.verdict ?? none],
+      ['verdict', verdict],
     ], rows, (row) => row.policy === 'nightshift'));
+    body.append(folded('In words', element('ul', {}, ...rivals.map((row) => element('li', {}, row.words)))));
   });
 }
 
@@ -267,7 +282,8 @@ function points(body, found) {
     ],
   }));
   const next = Object.entries(found.next.instance).filter(([, value]) => value > 0);
-  body.append(element('p', {}, `As it was, one more USD would add ${figure(found.next.dollar)} of quality${next.length ? `; one more instance of ${next.map(([name, value]) => `${name} ${figure(value)}`).join(', of ')}` : ''}.`));
+  const more = found.own_budget_usd / 100;
+  body.append(element('p', {}, `As it was, one per cent more budget ($${figure(more)}) would add about ${figure(found.next.dollar * more)} of quality in all${next.length ? `; one more instance of ${next.map(([name, value]) => `${name} ${figure(value)}`).join(', of ')}` : ''}.`));
   body.append(folded('By budget', table('The night at other budgets', [
     ['budget', (point) => usd(point.budget_usd), true], ['served', (point) => count(point.served), true], ['spend', (point) => usd(point.planned_spend_usd), true],
     ['quality', (point) => quality(point.expected_quality), true], ['next USD adds', (point) => figure(point.next_dollar), true],
