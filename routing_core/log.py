@@ -94,7 +94,6 @@ def to_stream(form: Form, stream: TextIO) -> None:
 def warnings_alone() -> None:
     """Write nothing but warnings, to standard error; errors are told by whoever ends because of them."""
     _log.handlers[:] = [_Warnings(logging.WARNING)]
-    _log.setLevel(logging.WARNING)
 
 
 class _Warnings(logging.Handler):

@@ -214,6 +214,12 @@ FAULTS: dict[str, tuple[Callable[[Ward], Any], str, str, str]] = {
     ),
     "no backlog": (lambda w: shutil.rmtree(w.home / "backlog"), "fail", "no partition", "NIGHTSHIFT_BACKLOG"),
     "a backlog never complete": (lambda w: w.set("BACKLOG_MARKER", "_DONE"), "fail", "has no _DONE", "put _DONE"),
+    "a backlog that is no Parquet": (
+        lambda w: (w.home / "backlog" / f"dt={TONIGHT}" / "rows.csv").write_text("query_id\n"),
+        "warn",
+        "not read: rows.csv",
+        "*.parquet",
+    ),
     "a truncated backlog": (
         lambda w: _newer_backlog(w, TONIGHT + timedelta(days=1), b"PAR1"),
         "fail",
