@@ -19,7 +19,7 @@ from routing_core.records.outcomes import Outcomes
 from routing_core.route.admission import capacity_per_batch
 from routing_core.route.problem import UNLIMITED
 from routing_core.settings import Settings
-from routing_core.steps.watch import tell_passed_over, tell_rejected
+from routing_core.steps.watch import tell_passed_over, tell_rejected, tell_unknown
 from routing_core.store import predictors, versions
 from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading, writing
@@ -49,6 +49,7 @@ def retrain(dt: date, settings: Settings, *, run_key: str, dry_run: bool = False
     outcomes, broken = _outcomes(dt, settings)
     catalog = read_catalog(settings.catalog_file)
     models = catalog.names
+    tell_unknown(outcomes.model, models)
     recipe = RECIPES[settings.recipe]
     if not settings.keep_prompts:
         recipe = replace(recipe, questions=False)  # what many prompts share would be kept word for word

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import select
 
 from routing_core import log
@@ -99,5 +101,16 @@ def tell_rejected(rejected: Sequence[RejectedRow]) -> None:
         count = sum(one.partition == partition for one in rejected)
         log.say(
             f"{count} outcomes of {partition} are not learnt from; the first, row {row.row}: {row.detail}",
+            level=logging.WARNING,
+        )
+
+
+def tell_unknown(models: NDArray[np.object_], known: Sequence[str]) -> None:
+    """Warn of outcomes of models that the catalog does not have, which nothing is learnt from."""
+    names, counts = np.unique(models[~np.isin(models, known)].astype(str), return_counts=True)
+    if len(names):
+        log.say(
+            f"{counts.sum()} outcomes are of models that the catalog does not have, and are not learnt from: "
+            f"{', '.join(names[np.argsort(-counts, kind='stable')][:_MOST_TOLD])}",
             level=logging.WARNING,
         )

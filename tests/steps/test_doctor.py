@@ -220,6 +220,18 @@ FAULTS: dict[str, tuple[Callable[[Ward], Any], str, str, str]] = {
         "not read: rows.csv",
         "*.parquet",
     ),
+    "a day that there is not": (
+        lambda w: (w.home / "outcomes" / "dt=2026-02-30").mkdir(),
+        "warn",
+        "dt=2026-02-30",
+        "dt=YYYY-MM-DD",
+    ),
+    "a backlog that is a file": (
+        lambda w: (shutil.rmtree(w.home / "backlog"), (w.home / "backlog").write_text("")),
+        "fail",
+        "cannot be listed",
+        "make it a directory",
+    ),
     "a truncated backlog": (
         lambda w: _newer_backlog(w, TONIGHT + timedelta(days=1), b"PAR1"),
         "fail",

@@ -75,11 +75,12 @@ def test_without_being_asked_a_command_logs_warnings_alone(world: Settings):
 def test_outcomes_that_are_not_learnt_from_are_told_by_file_and_row(world: Settings):
     directory = world.home / "outcomes" / "dt=2026-11-22"
     good = pq.read_table(next(directory.glob("*.parquet"))).slice(0, 3)
-    quality = pa.array([0.5, 85.0, float("nan")])
-    spoilt = good.set_column(good.schema.get_field_index("quality"), "quality", quality)
-    pq.write_table(spoilt, directory / "percent.parquet")
+    for name, values in {"quality": [0.5, 85.0, float("nan")], "model": ["a-stranger"] * 3}.items():
+        good = good.set_column(good.schema.get_field_index(name), name, pa.array(values))
+    pq.write_table(good, directory / "percent.parquet")
     done = CliRunner().invoke(app, ["retrain", *NIGHT, "--json"])
     assert done.exit_code == 0, done.output
-    (line,) = done.stderr.splitlines()
+    line, stranger = done.stderr.splitlines()
+    assert "1 outcomes are of models that the catalog does not have, and are not learnt from: a-stranger" in stranger
     assert "2 outcomes of dt=2026-11-22/percent.parquet are not learnt from; the first, row 1: quality must" in line
     assert json.loads(done.stdout)["rejected_outcomes"] == 2

@@ -1,7 +1,7 @@
 // The sections of the page, in the order in which the engineer on duty asks: what was decided, what it cost, what bound,
 // and whether to trust it. Each returns its element at once and fills it; slow ones ask for their figures when filled.
 
-import { bar, COLOURS, dark, draw, line } from './charts.js';
+import { bar, COLOURS, dark, draw, ink, line } from './charts.js';
 
 const whole = new Intl.NumberFormat('en-GB', { maximumFractionDigits: 0 });
 const real = (value, digits) => new Intl.NumberFormat('en-GB', { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
@@ -53,11 +53,12 @@ function quiet(text) {
 
 export function sectionsOf(dt, span, report, ask) {
   const night = report ? [
-    decided(report), receipt(report), frontier(dt, report, ask), utilisation(report, ask), prices(report), waiting(report, span),
-    fleet(report),
+    decided(report), receipt(report), frontier(dt, report, ask), utilisation(report, ask), prices(report), fleet(report),
+    waiting(report, span),
   ] : [];
   const [first, ...rest] = night;
-  return [...(first ? [first] : []), spend(span, report), decisions(span), qualities(span, report), ...rest, search(dt, ask)];
+  const range = span.nights.length ? [spend(span, report), decisions(span), qualities(span, report)] : [];
+  return [...(first ? [first] : []), ...range, ...rest, search(dt, report, ask)];
 }
 
 function decided(report) {
@@ -67,7 +68,7 @@ function decided(report) {
     const card = (id, name, value, small) => element('div', {}, element('dt', {}, name), element('dd', { id: `figure-${id}`, 'data-value': value.raw }, value.text, element('small', {}, small)));
     const shown = (raw, text) => ({ raw: raw ?? '', text });
     body.append(element('dl', { class: 'cards' },
-      card('assigned', 'Routed', shown(night.assigned, count(night.assigned)), `of ${count(night.backlog_rows)} rows and ${count(night.carried_rows)} carried`),
+      card('assigned', 'Routed', shown(night.assigned, count(night.assigned)), `of ${count(night.backlog_rows)} rows${night.carried_rows ? ` and ${count(night.carried_rows)} carried` : ''}`),
       card('deferred', 'Deferred', shown(night.deferred, count(night.deferred)), 'left to the next night'),
       card('rejected', 'Rejected', shown(night.rejected, count(night.rejected)), 'cannot be routed'),
       card('spend', 'Planned spend', shown(night.planned_spend_usd, usd(night.planned_spend_usd)), `${share(night.budget_usd ? spent / night.budget_usd : null)} of ${usd(night.budget_usd)}${night.gpu_usd ? `, ${usd(night.gpu_usd)} of GPUs with it` : ''}`),
@@ -105,19 +106,20 @@ function trust(report) {
   return element('ul', { class: 'plain' }, ...say.map(([kind, text]) => element('li', { class: kind || null }, text)));
 }
 
+const DOTS = { symbol: 'circle', dashArrayX: [[8, 8], [0, 8, 8, 0]], dashArrayY: [6, 0], symbolSize: 0.8, color: 'rgba(0, 0, 0, 0.35)' };
+const STRIPES = { symbol: 'rect', dashArrayX: [1, 0], dashArrayY: [2, 5], rotation: -Math.PI / 4, color: 'rgba(0, 0, 0, 0.35)' };
 const days = (span) => span.nights.map((row) => row.dt);
 const dates = (span) => ({ type: 'category', data: days(span) });
 
 function spend(span, report) {
-  return section('spend', 'Spend against budget', false, (body) => {
+  return section('spend', 'Spend against budget, USD', false, (body) => {
     const rows = span.nights;
-    if (!rows.length) return body.append(quiet(`No night between ${span.first} and ${span.last} has a plan.`));
     const sums = span.totals;
     body.append(element('p', { id: 'totals', 'data-spend': sums.planned_spend_usd, 'data-assigned': sums.assigned }, `${rows.length} nights: ${usd(sums.planned_spend_usd)} planned of ${usd(sums.budget_usd)}${sums.actual_spend_usd == null ? '' : `; ${usd(sums.actual_spend_usd)} spent where settled`}; ${rows.filter((row) => row.overspent).length} ran over.`));
     chart(body, `Line chart of budget, planned and actual spend by night, ${span.first} to ${span.last}; figures in the table below.`, () => ({
       xAxis: dates(span), yAxis: { type: 'value' },
       series: [
-        line('budget, USD', rows.map((row) => row.budget_usd), COLOURS.grey, { lineStyle: { type: 'dashed' }, symbol: 'none' }),
+        line('budget', rows.map((row) => row.budget_usd), COLOURS.grey, { lineStyle: { type: 'dashed' }, symbol: 'none' }),
         line('planned', rows.map((row) => row.planned_spend_usd), COLOURS.blue),
         line('actual, projected', rows.map((row) => row.projected_spend_usd), COLOURS.red, { symbol: 'diamond', lineStyle: { type: 'dotted' } }),
       ],
@@ -137,12 +139,12 @@ function spend(span, report) {
 function decisions(span) {
   return section('decisions', 'Routed, deferred, rejected', false, (body) => {
     const rows = span.nights;
-    if (!rows.length) return body.append(quiet('There is nothing in this range.'));
     const sums = span.totals;
     body.append(element('p', {}, `${count(sums.assigned)} routed, ${count(sums.deferred)} deferred and ${count(sums.rejected)} rejected in the range.`));
     const stack = (name, colour) => bar(name, rows.map((row) => row[{ routed: 'assigned' }[name] ?? name]), colour, { stack: 'all' });
     chart(body, 'Stacked bars of routed, deferred and rejected queries by night; figures in the table below.', () => ({
-      aria: { enabled: true, label: { enabled: false }, decal: { show: rows.length < 60 } },
+      // The routed are the ground, and plain; what is left of them is told apart by pattern too.
+      aria: { enabled: true, label: { enabled: false }, decal: { show: rows.length < 60, decals: [{ symbol: 'none' }, DOTS, STRIPES] } },
       xAxis: dates(span), yAxis: { type: 'value' },
       series: [stack('routed', COLOURS.blue), stack('deferred', COLOURS.orange), stack('rejected', COLOURS.red)],
     }));
@@ -153,11 +155,19 @@ function decisions(span) {
   });
 }
 
+const byModel = (report) => table(`By model, night of ${report.night.dt}: optimism is predicted less realised`, [
+  ['model', (row) => row.model], ['settled', (row) => count(row.settled), true], ['predicted', (row) => quality(row.predicted_quality), true],
+  ['realised', (row) => quality(row.realised_quality), true], ['optimism', (row) => quality(row.optimism), true],
+], report.quality);
+
 function qualities(span, report) {
   return section('quality', 'Quality: predicted and realised, and who predicts', true, (body) => {
     const rows = span.nights;
     const promoted = span.champions.filter((row) => row.decision === 'promoted').map((row) => row.dt);
-    if (rows.length) chart(body, 'Line chart of expected, predicted and realised quality by night; lines mark days on which a new champion was promoted.', () => ({
+    const left = element('div');
+    const settled = report?.quality.length ? [byModel(report)] : [];
+    body.append(element('div', { class: settled.length ? 'pair' : null }, left, ...settled));
+    chart(left, 'Line chart of expected, predicted and realised quality by night; lines mark days on which a new champion was promoted.', () => ({
       xAxis: dates(span), yAxis: { type: 'value', scale: true },
       series: [
         line('expected of the plan', rows.map((row) => row.expected_quality), COLOURS.blue, {
@@ -167,11 +177,7 @@ function qualities(span, report) {
         line('realised', rows.map((row) => row.realised_quality), COLOURS.red, { symbol: 'diamond' }),
       ],
     }));
-    if (report?.quality.length) body.append(table(`By model, night of ${report.night.dt}: optimism is predicted less realised`, [
-      ['model', (row) => row.model], ['settled', (row) => count(row.settled), true], ['predicted', (row) => quality(row.predicted_quality), true],
-      ['realised', (row) => quality(row.realised_quality), true], ['optimism', (row) => quality(row.optimism), true],
-    ], report.quality));
-    else body.append(quiet('Realised quality comes with the settlement of a night (settle_outcomes).'));
+    if (!settled.length) body.append(quiet('Realised quality comes with the settlement of a night (settle_outcomes).'));
     const verdicts = report?.champions ?? span.champions;
     if (verdicts.length) body.append(folded(`Champion's history, ${verdicts.length} verdicts (dotted lines: promotions)`, table('Verdicts on challengers, newest first', [
       ['day', (row) => String(row.dt)], ['decision', (row) => row.decision], ['champion', (row) => quality(row.champion_quality), true],
@@ -197,17 +203,19 @@ function receipt(report) {
   });
 }
 
+const metered = (row) => element('span', {}, ...(row.utilisation == null ? [] : [element('meter', { min: 0, max: 1, value: row.utilisation, 'aria-hidden': 'true' })]), share(row.utilisation));
+
 function utilisation(report, ask) {
   return section('utilisation', 'How full the models are', true, (body) => {
     const rows = report.utilisation;
     if (!rows.length) return body.append(quiet('No model was asked.'));
-    body.append(table(`Models on the night of ${report.night.dt}`, [
+    const models = table(`Models on the night of ${report.night.dt}`, [
       ['model', (row) => row.model], ['instances', (row) => (row.instances == null ? 'API' : count(row.instances)), true],
       ['queries', (row) => count(row.assigned), true], ['capacity', (row) => (row.capacity == null ? 'no limit' : count(row.capacity)), true],
-      ['used', (row) => share(row.utilisation), true], ['spend', (row) => usd(row.planned_spend_usd), true],
-    ], rows));
+      ['used', metered, true], ['spend', (row) => usd(row.planned_spend_usd), true],
+    ], rows);
     const more = element('div', { 'aria-live': 'polite' }, quiet('Reading the batches …'));
-    body.append(element('h3', {}, 'Through the batches'), more);
+    body.append(element('div', { class: 'pair' }, models, element('div', {}, element('h3', {}, 'Through the batches'), more)));
     ask(`api/nights/${report.night.dt}/batches`).then((found) => { more.replaceChildren(); through(more, found); }, (error) => refused(more, error));
   });
 }
@@ -291,7 +299,7 @@ function points(body, found) {
 }
 
 function fleet(report) {
-  return section('fleet', 'Instances, against the day before', true, (body) => {
+  return section('fleet', 'Instances, against the day before', false, (body) => {
     const rows = report.fleet_rows;
     if (!rows.length) return body.append(quiet('No allocation serves this day.'));
     body.append(element('p', {}, report.fleet ?? ''));
@@ -313,7 +321,7 @@ function waiting(report, span) {
       chart(body, 'Bars of deferred queries by the constraint that caused it; figures in the table below.', () => ({
         legend: { show: false }, xAxis: { type: 'value', name: '' }, yAxis: { type: 'category', data: names.map(words) },
         grid: { left: 8, right: 40, top: 8, bottom: 4, containLabel: true },
-        series: [bar('deferred', names.map((name) => causes.get(name)), COLOURS.orange, { label: { show: true, position: 'right', color: 'inherit' } })],
+        series: [bar('deferred', names.map((name) => causes.get(name)), COLOURS.orange, { label: { show: true, position: 'right', color: ink() } })],
       }), 'low');
       body.append(folded('By cause and task', table('Deferred queries', [
         ['cause', (row) => words(row.cause)], ['task', (row) => row.task], ['queries', (row) => count(row.queries), true],
@@ -327,8 +335,8 @@ function waiting(report, span) {
   });
 }
 
-function search(dt, ask) {
-  return section('search', 'One query: why this model?', true, (body) => {
+function search(dt, report, ask) {
+  return section('search', 'One query: why this model?', !report, (body) => {
     const input = element('input', { id: 'query-id', name: 'query', type: 'search', required: '', autocomplete: 'off', spellcheck: 'false' });
     const here = element('input', { id: 'this-night', type: 'checkbox', checked: '' });
     const form = element('form', { role: 'search' }, element('label', {}, 'query_id ', input), element('label', {}, here, ' of this night'), element('button', { type: 'submit' }, 'Explain'));

@@ -64,6 +64,10 @@ def outcomes(settings: Settings) -> Checks:
 
 
 def _passed_over(check: str, root: str, newest: date) -> Checks:
+    if names := files.misnamed_days(root):
+        yield odd(
+            check, f"{', '.join(names[:3])} under {root} are no days, and are not read", "name them dt=YYYY-MM-DD"
+        )
     if names := files.passed_over(root, newest):
         yield odd(
             check,
