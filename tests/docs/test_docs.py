@@ -129,6 +129,11 @@ def test_settings_named_are_settings(file: Path):
     assert {name.lower() for name in set(named) - others} <= set(Settings.model_fields)
 
 
+def test_the_readme_names_every_view():
+    content = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8").split("## Query it")[1].split("## ")[0]
+    assert {database.view_name(file) for file in database.view_files()} <= set(re.findall(r"`(\w+)`", content))
+
+
 def test_messages_that_trouble_is_looked_up_by_are_ours():
     """The first cell of each row that quotes a message quotes it as the code says it, … standing for what is put in."""
     rows = re.findall(r"^\| `([^`]+)` \|", (PROJECT_ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)

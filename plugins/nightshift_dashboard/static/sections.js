@@ -115,11 +115,11 @@ function spend(span, report) {
   return section('spend', 'Spend against budget, USD', false, (body) => {
     const rows = span.nights;
     const sums = span.totals;
-    body.append(element('p', { id: 'totals', 'data-spend': sums.planned_spend_usd, 'data-assigned': sums.assigned }, `${rows.length} nights: ${usd(sums.planned_spend_usd)} planned of ${usd(sums.budget_usd)}${sums.actual_spend_usd == null ? '' : `; ${usd(sums.actual_spend_usd)} spent where settled`}; ${rows.filter((row) => row.overspent).length} ran over.`));
+    body.append(element('p', { id: 'totals', 'data-spend': sums.planned_spend_usd, 'data-assigned': sums.assigned }, `${rows.length} ${rows.length === 1 ? 'night' : 'nights'}: ${usd(sums.planned_spend_usd)} planned of ${usd(sums.budget_usd)}${sums.actual_spend_usd == null ? '' : `; ${usd(sums.actual_spend_usd)} spent where settled`}; ${rows.filter((row) => row.overspent).length} ran over.`));
     chart(body, `Line chart of budget, planned and actual spend by night, ${span.first} to ${span.last}; figures in the table below.`, () => ({
       xAxis: dates(span), yAxis: { type: 'value' },
       series: [
-        line('budget', rows.map((row) => row.budget_usd), COLOURS.grey, { lineStyle: { type: 'dashed' }, symbol: 'none' }),
+        line('budget', rows.map((row) => row.budget_usd), COLOURS.grey, { lineStyle: { type: 'dashed' }, symbol: rows.length > 1 ? 'none' : 'rect' }),
         line('planned', rows.map((row) => row.planned_spend_usd), COLOURS.blue),
         line('actual, projected', rows.map((row) => row.projected_spend_usd), COLOURS.red, { symbol: 'diamond', lineStyle: { type: 'dotted' } }),
       ],
@@ -190,7 +190,7 @@ const verdict = (row) => element('span', { class: { gain: 'good', loss: 'bad' }[
 
 function receipt(report) {
   return section('receipt', 'Receipt: the same night decided another way', false, (body) => {
-    const rows = report.comparisons;
+    const rows = [...report.comparisons].sort((a, b) => (b.policy === 'nightshift') - (a.policy === 'nightshift'));
     const rivals = rows.filter((row) => row.policy !== 'nightshift' && row.gain != null);
     if (!rivals.length) return body.append(quiet('The run has left no comparison.'));
     body.append(table('Quality per routable query, under the same caps and spend', [
