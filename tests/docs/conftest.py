@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from routing_core.bench import night
 from routing_core.settings import Settings, load_settings
 from routing_core.steps import prepare
 from routing_core.steps.allocate import allocate
@@ -47,6 +48,7 @@ def told(prepared: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     shutil.copytree(prepared, home, dirs_exist_ok=True)
     monkeypatch.setenv("NIGHTSHIFT_BUDGET_USD", "0.05")
     monkeypatch.setenv("NIGHT", str(NIGHT))
+    monkeypatch.setattr(night, "_HISTORY_PER_DAY", 60)  # what a measured night has learnt from
     monkeypatch.chdir(home)
     settings = load_settings()
     yield settings

@@ -23,6 +23,8 @@ REFUSED: dict[str, type[NightshiftError]] = {"value-policy": NightshiftError}
 """Commands whose answer on so young a home is a refusal, and which."""
 
 SMALLER = {
+    ("backtest",): "--seeds 1 --nights 1 --budget 4e-4 --recipe paper --jobs 1",
+    ("bench", "predict"): "--seeds 1 --splits halves",
     ("bench", "night"): "--queries 300 --partitions 2",
     ("bench", "mapped"): "--queries 3000",
     ("bench", "solver"): "--queries 2000",
