@@ -10,6 +10,7 @@ export const count = (value) => (value == null ? none : whole.format(value));
 export const usd = (value) => (value == null ? none : `$${real(value, Math.abs(value) < 10 ? 4 : 2)}`);
 export const share = (value, digits = 1) => (value == null ? none : `${real(100 * value, digits)} %`);
 export const quality = (value) => (value == null ? none : real(value, 4));
+const gained = (value) => real(value, 3).replace('-', '−');
 const figure = (value) => (value == null ? none : String(Number(Number(value).toPrecision(4))));
 const tiny = (value) => (value == null ? none : value < 1e-6 ? '< 0.0001 %' : `${Number((100 * value).toPrecision(2))} %`);
 const weekday = (day) => new Date(`${day}T00:00:00Z`).toLocaleDateString('en-GB', { weekday: 'long', timeZone: 'UTC' });
@@ -145,7 +146,7 @@ function decisions(span) {
     chart(body, 'Stacked bars of routed, deferred and rejected queries by night; figures in the table below.', () => ({
       // The routed are the ground, and plain; what is left of them is told apart by pattern too.
       aria: { enabled: true, label: { enabled: false }, decal: { show: rows.length < 60, decals: [{ symbol: 'none' }, DOTS, STRIPES] } },
-      xAxis: dates(span), yAxis: { type: 'value' },
+      xAxis: dates(span), yAxis: { type: 'value', minInterval: 1 },
       series: [stack('routed', COLOURS.blue), stack('deferred', COLOURS.orange), stack('rejected', COLOURS.red)],
     }));
     body.append(folded('By night', table('Queries by night', [
@@ -186,7 +187,7 @@ function qualities(span, report) {
   });
 }
 
-const verdict = (row) => element('span', { class: { gain: 'good', loss: 'bad' }[row.verdict] ?? null }, row.policy === 'nightshift' ? 'this plan' : row.verdict ?? none);
+const verdict = (row) => element('span', { class: { gain: 'good', loss: 'bad' }[row.verdict] ?? null }, row.policy === 'nightshift' ? none : row.verdict ?? none);
 
 function receipt(report) {
   return section('receipt', 'Receipt: the same night decided another way', false, (body) => {
@@ -194,10 +195,9 @@ function receipt(report) {
     const rivals = rows.filter((row) => row.policy !== 'nightshift' && row.gain != null);
     if (!rivals.length) return body.append(quiet('The run has left no comparison.'));
     body.append(table('Quality per routable query, under the same caps and spend', [
-      ['policy', (row) => words(row.policy)], ['served', (row) => count(row.served), true], ['spend', (row) => usd(row.planned_spend_usd), true],
-      ['quality', (row) => quality(row.expected_quality), true],
-      ['our gain, 95 %', (row) => (row.gain == null || row.policy === 'nightshift' ? none : `${quality(row.gain)} (${quality(row.gain_lower)} to ${quality(row.gain_upper)})`), true],
-      ['verdict', verdict],
+      ['policy', (row) => words(row.policy)], ['verdict', verdict],
+      ['our gain, 95 %', (row) => (row.gain == null || row.policy === 'nightshift' ? none : `${gained(row.gain)} (${gained(row.gain_lower)} to ${gained(row.gain_upper)})`), true],
+      ['quality', (row) => quality(row.expected_quality), true], ['served', (row) => count(row.served), true], ['spend', (row) => usd(row.planned_spend_usd), true],
     ], rows, (row) => row.policy === 'nightshift'));
     body.append(folded('In words', element('ul', {}, ...rivals.map((row) => element('li', {}, row.words)))));
   });
@@ -319,7 +319,7 @@ function waiting(report, span) {
     else {
       const names = [...causes.keys()].reverse();
       chart(body, 'Bars of deferred queries by the constraint that caused it; figures in the table below.', () => ({
-        legend: { show: false }, xAxis: { type: 'value', name: '' }, yAxis: { type: 'category', data: names.map(words) },
+        legend: { show: false }, xAxis: { type: 'value', name: '', minInterval: 1 }, yAxis: { type: 'category', data: names.map(words) },
         grid: { left: 8, right: 40, top: 8, bottom: 4, containLabel: true },
         series: [bar('deferred', names.map((name) => causes.get(name)), COLOURS.orange, { label: { show: true, position: 'right', color: ink() } })],
       }), 'low');
