@@ -67,7 +67,8 @@ def in_passing(file: Path) -> list[str]:
 def whole(command: str) -> bool:
     """Whether a command named in passing can be typed as it stands: it has arguments, and none left out."""
     words = shlex.split(command)
-    return len(words) > 2 and "…" not in command and not any(word.isupper() for word in words)
+    given = any(word.startswith("--") or "=" in word or word.isdigit() for word in words)
+    return given and "…" not in command and not any(word.isupper() for word in words)
 
 
 def passing_blocks() -> list[Block]:

@@ -46,6 +46,7 @@ def test_what_only_a_whole_machine_runs_says_where_it_is_run(block: Block):
 
 
 @pytest.mark.big
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("block", [*of_kind("sh"), *passing_blocks()], ids=str)
 def test_commands_do_what_the_document_says(
     block: Block,
