@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from routing_core.demo.night import tonight
-from routing_core.settings import PROJECT_ROOT
+from routing_core.settings import PROJECT_ROOT, load_settings
 from routing_core.store import database
 
 COMMAND = [sys.executable, "-c", "from routing_core.cli import main; main()", "demo", "--look"]
@@ -43,12 +43,8 @@ def test_the_demo_plans_a_night_shows_it_leaves_airflow_to_look_at_and_ends_with
         demo.wait(timeout=120)
     assert demo.returncode == 0
     assert psutil.wait_procs(started, timeout=30)[1] == []
-    for statement in re.findall(r"^(SELECT .+;)$", said, re.MULTILINE):
-        with database.reading(_settings(home)) as connection:
-            assert connection.exec_driver_sql(statement.rstrip(";")).all()
-
-
-def _settings(home: Path):
-    from routing_core.settings import load_settings
-
-    return load_settings(home=home)
+    statements = re.findall(r"^(SELECT .+);$", said, re.MULTILINE)
+    with database.reading(load_settings()) as connection:
+        answers = [connection.exec_driver_sql(statement).all() for statement in statements]
+    assert len(answers) == 3
+    assert answers[0]
