@@ -12,8 +12,8 @@ SLOW   := faults or hostile or browser or big
 help:  ## what there is to type
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
-demo: $(VENV)/runtime.installed  ## plan a whole night of a made-up workload through Airflow
-	NIGHTSHIFT_HOME=$(HOME_DIR) $(BIN)/routing demo
+demo: $(VENV)/runtime.installed  ## plan a whole night of a made-up workload through Airflow; LOOK=--look leaves it up
+	NIGHTSHIFT_HOME=$(HOME_DIR) $(BIN)/routing demo $(LOOK)
 
 test: $(VENV)/dev.installed lint  ## lint, types, import rules, and every test that is not slow
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -8,6 +8,7 @@ from io import StringIO
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -41,6 +42,8 @@ def show_night(
     console = to or Console()
     night = report["night"]
     console.print(Panel(_headline(night), title=f"Night of {night['dt']}, run {night['run_id']}", expand=False))
+    for words in report["alerts"]:
+        console.print(f"[bold yellow]attention:[/] {escape(words)}")
     console.print(_utilisation(report["utilisation"]))
     for title, rows, columns in _more_tables(report):
         if rows:

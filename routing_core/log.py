@@ -2,7 +2,7 @@
 
 A line is an event and fields. What is known around it (dt, run_id, chunk, attempt) is among them by itself. The text
 holds them too, as ``name=value``, so that a handler that has never heard of them shows them: Airflow's task log is one.
-Secrets are masked. Nothing is printed until a handler is set, by Airflow or by :func:`to_stream`.
+Secrets are masked. Nothing is printed until a handler is set: by Airflow, :func:`to_stream` or :func:`warnings_alone`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -89,6 +90,19 @@ def to_stream(form: Form, stream: TextIO) -> None:
     handler.setFormatter(_AsJson() if form == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     _log.handlers[:] = [handler]
     _log.setLevel(logging.INFO)
+
+
+def warnings_alone() -> None:
+    """Write nothing but warnings, to standard error; errors are told by whoever ends because of them."""
+    _log.handlers[:] = [_Warnings(logging.WARNING)]
+
+
+class _Warnings(logging.Handler):
+    """One warning a line, to standard error as it is at the moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:
+            print(f"warning: {record.getMessage()}", file=sys.stderr)
 
 
 class _AsJson(logging.Formatter):

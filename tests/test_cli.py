@@ -26,6 +26,7 @@ COMMANDS = [
     "demo",
     "backtest",
 ]
+COMMANDS += ["doctor", "prune", "budget", "settings"]
 COMMANDS += ["export", "hold", "rollback", "replan", "diff"]
 COMMANDS += ["settle", "value-policy", "what-if", "explain", "query", "dictionary"]
 BENCHES = ["night", "solver", "predict", "allocate", "churn", "mapped", "scale"]

@@ -33,10 +33,13 @@ def about(
     log_format: Annotated[
         log.Form | None,
         typer.Option(
-            envvar="NIGHTSHIFT_LOG_FORMAT", help="Log each step's start and end on standard error; by default not."
+            envvar="NIGHTSHIFT_LOG_FORMAT",
+            help="Log each step's start and end on standard error; by default warnings alone.",
         ),
     ] = None,
 ) -> None:
     """Plan a whole night of LLM queries at once."""
-    if log_format is not None:
+    if log_format is None:
+        log.warnings_alone()
+    else:
         log.to_stream(log_format, sys.stderr)

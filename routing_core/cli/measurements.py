@@ -110,12 +110,14 @@ def bench_predict(
     outcomes: Annotated[Path, typer.Option(help="Outcomes: RouterBench's wide table, or long under contract.")],
     full: Annotated[bool, typer.Option(help="Add every method and the paper's boosting, on one split.")] = False,
     splits: Annotated[Splits, typer.Option(help="Learn from four fifths of the queries, or from half.")] = "folds",
+    seeds: Annotated[int, typer.Option(min=1, max=5, help="Times that the queries are split.")] = 5,
     as_json: Json = False,
 ) -> None:
     """Measure the default predictor by the quality its routing realises on held-out queries."""
+    from routing_core.bench.predict import SEEDS
     from routing_core.bench.predict import bench_predict as measure
 
-    show(as_json, measure(outcomes, full, splits=splits), lines)
+    show(as_json, measure(outcomes, full, splits=splits, seeds=SEEDS[:seeds]), lines)
 
 
 @bench.command("allocate")

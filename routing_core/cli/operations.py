@@ -1,4 +1,4 @@
-"""Commands that keep the thing running: examine it, and take out what nobody needs any more."""
+"""Commands that keep the thing running: examine it, show its settings, and take out what nobody needs any more."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from routing_core.cli.app import app
 from routing_core.cli.output import Json, lines, ready_settings, show, yesterday
+from routing_core.settings import load_settings
 
 
 @app.command()
@@ -19,6 +20,20 @@ def doctor(as_json: Json = False) -> None:
     show(as_json, examined, _examined)
     if not examined["ok"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def settings(
+    reference: Annotated[bool, typer.Option("--reference", help="What there is to set, in Markdown.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the settings in force, secrets masked, or what each of them means."""
+    if reference:
+        from routing_core.steps import ask
+
+        typer.echo(ask.settings_reference(), nl=False)
+    else:
+        show(as_json, load_settings().public(), lines)
 
 
 @app.command()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +14,9 @@ from routing_core.cli.app import app
 from routing_core.cli.output import Json, lines, show, yesterday
 from routing_core.settings import load_settings
 from routing_core.steps.night import parse_dt
+
+if TYPE_CHECKING:
+    from routing_core.demo.airflow import LocalAirflow
 
 
 @app.command("init-db")
@@ -80,7 +85,9 @@ def make_env(
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    look: Annotated[bool, typer.Option("--look", help="Leave Airflow up afterwards to look at, until Ctrl-C.")] = False,
+) -> None:
     """Write a workload, run two nights through Airflow, and show what came of it."""
     from routing_core import console
     from routing_core.demo import run_demo
@@ -89,4 +96,16 @@ def demo() -> None:
 
     dt = tonight()
     settings = prepare.demo_home(load_settings().home, dt)
-    run_demo(settings, lambda dt: console.show_night(read.night_report(dt, settings), settings, queries=True), dt=dt)
+    run_demo(
+        settings,
+        lambda dt: console.show_night(read.night_report(dt, settings), settings, queries=True),
+        dt=dt,
+        stay=_until_interrupted if look else None,
+    )
+
+
+def _until_interrupted(airflow: LocalAirflow) -> None:
+    typer.echo(f"\nAirflow is at {airflow.url}: user {airflow.user}, password {airflow.password}. Ctrl-C ends it.")
+    with suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(3600)

@@ -74,7 +74,11 @@ class LocalAirflow:
     ----------
     components : dict of str to Popen
         Its parts by name, each the leader of a session of its own.
+    user : str
+        The one who may log in.
     """
+
+    user = USER
 
     def __init__(self, home: Path, url: str, environment: Mapping[str, str], password: str) -> None:
         self.home = home

@@ -42,6 +42,7 @@ def run_demo(
     *,
     dt: date | None = None,
     console: Console | None = None,
+    stay: Callable[[LocalAirflow], object] | None = None,
 ) -> date:
     """Plan a night through Airflow and report it.
 
@@ -58,6 +59,8 @@ def run_demo(
         The night; by default `tonight`.
     console : Console, optional
         Where the progress is drawn.
+    stay : callable, optional
+        Called after the report with Airflow still up, which ends when it returns; by default Airflow ends first.
 
     Returns
     -------
@@ -88,7 +91,12 @@ def run_demo(
         with local_airflow(home, extra=poll) as airflow:
             _plan(airflow, dt, partial(progress.update, bar))
             progress.update(bar, description=f"night of {dt} planned", completed=1, total=1)
-    report(dt)
+            if stay is not None:
+                progress.stop()
+                report(dt)
+                stay(airflow)
+    if stay is None:
+        report(dt)
     return dt
 
 

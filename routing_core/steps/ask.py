@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,6 +28,15 @@ KINDS: Mapping[str, Callable[[str], Any]] = {
 """How the text of each parameter is read."""
 
 
+_SETTINGS_HEAD = """# Settings
+
+Made from `routing_core/settings.py` by `routing settings --reference`; a test keeps it current. Each is a variable
+`NIGHTSHIFT_<SETTING>` of the environment, or a line of `config/settings.yaml` under the home; the environment wins.
+Mappings are JSON in the environment: `NIGHTSHIFT_GPU_BUDGET='{"h100": 16}'`. Money is in USD,
+quality in [0, 1], times are in minutes unless the name says otherwise. `routing settings` shows those in force.
+"""
+
+
 def known() -> list[Question]:
     """The questions there are."""
     return questions.questions()
@@ -35,6 +45,21 @@ def known() -> list[Question]:
 def dictionary() -> str:
     """The data dictionary, in Markdown."""
     return documents.markdown()
+
+
+def settings_reference() -> str:
+    """Every setting with its default and meaning, in Markdown."""
+    lines = [_SETTINGS_HEAD, "| setting | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = None if name == "home" else field.get_default(call_default_factory=True, validated_data={})
+        lines.append(f"| `{name}` | {_default(default)} | {field.description} |")
+    return "\n".join([*lines, ""])
+
+
+def _default(value: Any) -> str:
+    if value is None or value == {} or str(value) == "":  # an empty secret is printed as nothing
+        return ""
+    return f"`{json.dumps(value) if isinstance(value, bool | dict) else value}`"
 
 
 def ask(name: str, values: Mapping[str, str], settings: Settings) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from routing_core.errors import DateError, NotFoundError
 from routing_core.settings import Settings
+from routing_core.steps.watch import night_alerts, settlement_alerts, verdict_alerts
 from routing_core.store import allocations, holds, results, versions
 from routing_core.store.database import reading
 
@@ -86,8 +87,9 @@ def night_report(dt: date, settings: Settings) -> dict[str, Any]:
         night (as :func:`status`); lists of rows as the views of that name have them: utilisation, comparisons, prices,
         deferrals, rejections, fleet_rows, teams (with a budget of their own), champions (the last verdicts up to dt);
         quality (by model, once settled); settled and overspends (one row each, or None); fleet, verdict, held, run_key
-        and overspend (words) where there are any.
+        and overspend (words) where there are any; alerts, words for what somebody should be told.
     """
+    alerts = [*night_alerts(dt, settings), *settlement_alerts(dt, settings), *verdict_alerts(dt, settings)]
     with reading(settings) as connection:
         night = _status(connection, dt)
         allocation = allocations.allocation_for(connection, dt)
@@ -112,6 +114,7 @@ def night_report(dt: date, settings: Settings) -> dict[str, Any]:
             "fleet": allocation.change if allocation else None,
             "verdict": f"{verdict.decision}: {verdict.reason}" if verdict else None,
             "held": held.reason if held else None,
+            "alerts": [alert.words for alert in alerts],
             "run_key": results.night(connection, dt).run_key,  # type: ignore[union-attr]
         }
 

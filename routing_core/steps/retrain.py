@@ -19,10 +19,11 @@ from routing_core.records.outcomes import Outcomes
 from routing_core.route.admission import capacity_per_batch
 from routing_core.route.problem import UNLIMITED
 from routing_core.settings import Settings
+from routing_core.steps.watch import tell_passed_over, tell_rejected, tell_unknown
 from routing_core.store import predictors, versions
 from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading, writing
-from routing_core.store.parquet import read_outcomes
+from routing_core.store.parquet import partition_dates, read_outcomes
 
 
 @log.step
@@ -48,6 +49,7 @@ def retrain(dt: date, settings: Settings, *, run_key: str, dry_run: bool = False
     outcomes, broken = _outcomes(dt, settings)
     catalog = read_catalog(settings.catalog_file)
     models = catalog.names
+    tell_unknown(outcomes.model, models)
     recipe = RECIPES[settings.recipe]
     if not settings.keep_prompts:
         recipe = replace(recipe, questions=False)  # what many prompts share would be kept word for word
@@ -76,6 +78,9 @@ def _outcomes(dt: date, settings: Settings) -> tuple[Outcomes, int]:
     """What was logged in the days that end with ``dt``, and how many rows broke the contract."""
     days = [dt - timedelta(days=back) for back in range(settings.history_days)]
     outcomes, rejected = read_outcomes(settings.outcomes_root, days)
+    tell_rejected(rejected)
+    for day in sorted(set(days) & set(partition_dates(settings.outcomes_root))):
+        tell_passed_over(settings.outcomes_root, day)
     if not len(outcomes):
         raise ContractError(
             f"no usable outcome was logged from {days[-1]} to {dt} under {settings.outcomes_root}",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import select
 
+from routing_core import log
 from routing_core.settings import Settings
-from routing_core.store import runs, versions
+from routing_core.store import files, runs, versions
 from routing_core.store.database import reading
+from routing_core.store.parquet import RejectedRow
 from routing_core.store.tables.proof import night_settlements
 
 Kind = Literal["deferred", "overspent", "refused"]
@@ -72,3 +78,39 @@ def verdict_alerts(dt: date, settings: Settings) -> list[Alert]:
     if verdict is None or verdict.decision == "promoted":
         return []
     return [Alert("refused", f"the challenger of {dt} was not promoted ({verdict.decision}): {verdict.reason}")]
+
+
+_MOST_TOLD = 5
+"""Files or rows that a line of the log names, of as many as there are."""
+
+
+def tell_passed_over(root: str, dt: date) -> None:
+    """Warn of what lies in a partition and is not read, by name."""
+    if names := files.passed_over(root, dt):
+        log.say(
+            f"{len(names)} entries of {files.partition_path(root, dt)} are not *.parquet files and are not read: "
+            f"{', '.join(names[:_MOST_TOLD])}",
+            level=logging.WARNING,
+        )
+
+
+def tell_rejected(rejected: Sequence[RejectedRow]) -> None:
+    """Warn of outcomes that are not learnt from: how many, and the first of each file, with row and reason."""
+    first = {row.partition: row for row in reversed(rejected)}
+    for partition, row in sorted(first.items())[:_MOST_TOLD]:
+        count = sum(one.partition == partition for one in rejected)
+        log.say(
+            f"{count} outcomes of {partition} are not learnt from; the first, row {row.row}: {row.detail}",
+            level=logging.WARNING,
+        )
+
+
+def tell_unknown(models: NDArray[np.object_], known: Sequence[str]) -> None:
+    """Warn of outcomes of models that the catalog does not have, which nothing is learnt from."""
+    names, counts = np.unique(models[~np.isin(models, known)].astype(str), return_counts=True)
+    if len(names):
+        log.say(
+            f"{counts.sum()} outcomes are of models that the catalog does not have, and are not learnt from: "
+            f"{', '.join(names[np.argsort(-counts, kind='stable')][:_MOST_TOLD])}",
+            level=logging.WARNING,
+        )

@@ -107,11 +107,7 @@ def _candidates(kept: Retained, place: int, chosen: int) -> tuple[list[dict[str,
 
 
 def _assigned(row: Row[Any], candidates: list[dict[str, Any]]) -> dict[str, Any]:
-    words = f"{_worth(row, candidates)} " + (
-        f"Next is {row.runner_up}, worth {row.regret:.3f} less." if row.runner_up else _only(row)
-    )
-    if row.propensity < 0.5 and row.regret is not None and row.regret < 0:
-        words += " It was drawn to explore."
+    words = " ".join(filter(None, (_worth(row, candidates), _next(row))))
     names = ("model", "batch_no", "runner_up", "regret", "propensity")
     return {name: getattr(row, name) for name in names} | {"words": words}
 
@@ -129,8 +125,15 @@ def _worth(row: Row[Any], candidates: list[dict[str, Any]]) -> str:
     )
 
 
-def _only(row: Row[Any]) -> str:
-    return f"Next is waiting, worth {row.regret:.3f} less."
+def _next(row: Row[Any]) -> str:
+    """What else it might have got, and by how much that is worse; or why it did not get what is better."""
+    other = row.runner_up or WAITING
+    if row.regret is None:
+        return ""
+    if row.regret >= 0:
+        return f"Next is {other}, worth {row.regret:.3f} less."
+    why = "it was drawn to explore" if row.propensity < 0.5 else "the two are nearly tied, and a limit decided"
+    return f"By itself {other} is worth {-row.regret:.2g} more: {why}."
 
 
 def _deferred(row: Row[Any], candidates: list[dict[str, Any]]) -> dict[str, Any]:

@@ -28,9 +28,10 @@ def _ordered() -> list[Table]:
 
 
 def _picture() -> str:
-    """Which table refers to which, as a Mermaid entity-relationship diagram."""
+    """Keys of every table and what they refer to, as a Mermaid entity-relationship diagram."""
     lines = ["## Picture", "", "```mermaid", "erDiagram"]
     for table in _ordered():
+        lines += [f"    {table.name} {{", *_keys(table), "    }"]
         for column in table.columns:
             lines += [
                 f"    {key.column.table.name} ||--o{{ {table.name} : {column.name}"
@@ -38,6 +39,17 @@ def _picture() -> str:
             ]
     lines += ["    mix_forecasts ||--o{ allocations : forecast_id", "```", ""]
     return "\n".join(lines)
+
+
+def _keys(table: Table) -> list[str]:
+    marks = {
+        column.name: ("PK" if column.primary_key else "", "FK" if column.foreign_keys else "") for column in table.c
+    }
+    return [
+        f"        {str(column.type).lower()} {column.name} {', '.join(filter(None, marks[column.name]))}"
+        for column in table.c
+        if any(marks[column.name])
+    ]
 
 
 def _views() -> str:

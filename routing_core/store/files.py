@@ -27,6 +27,7 @@ from routing_core.errors import ChangedInputError, ContractError, MissingPartiti
 SUCCESS_MARKER = "_SUCCESS"
 _DAY_DIRECTORY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})")
 _LONGEST_FILE_NAME = 255
+_MARKERS = ("_", ".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,36 @@ def partition_path(root: str | Path, dt: date) -> str:
 
 
 def partition_dates(root: str | Path) -> tuple[date, ...]:
-    """Days that have a partition below ``root``, oldest first; none if there is no root."""
-    filesystem, base = open_root(root)
-    entries = filesystem.get_file_info(pafs.FileSelector(base, allow_not_found=True))
-    days = (_day_of(entry.base_name) for entry in entries if entry.type == pafs.FileType.Directory)
+    """Days that have a partition below ``root``, oldest first; none if there is no root.
+
+    Raises
+    ------
+    ContractError
+        If the root cannot be listed, for it is no directory or its store refuses.
+    """
+    days = (_day_of(name) for name in _directories(root))
     return tuple(sorted(day for day in days if day is not None))
+
+
+def misnamed_days(root: str | Path) -> tuple[str, ...]:
+    """Directories below ``root`` that are named like a day and are none, such as ``dt=2026-02-30``: never read."""
+    return tuple(sorted(ascii(n)[1:-1] for n in _directories(root) if n.lower().startswith("dt=") and not _day_of(n)))
+
+
+def _directories(root: str | Path) -> list[str]:
+    filesystem, base = open_root(root)
+    try:
+        entries = filesystem.get_file_info(pafs.FileSelector(base, allow_not_found=True))
+    except OSError as error:
+        raise _unlisted(root, error) from error
+    return [entry.base_name for entry in entries if entry.type == pafs.FileType.Directory]
+
+
+def _unlisted(directory: str | Path, error: OSError) -> ContractError:
+    return ContractError(
+        f"directory {directory} cannot be listed: {error}",
+        remedy="make it a directory that can be read, or set NIGHTSHIFT_BACKLOG or NIGHTSHIFT_OUTCOMES",
+    )
 
 
 def file_names(root: str | Path, dt: date) -> tuple[str, ...]:
@@ -74,24 +100,48 @@ def file_names(root: str | Path, dt: date) -> tuple[str, ...]:
     MissingPartitionError
         If the partition's directory is absent.
     ContractError
-        If a name hides control characters or a file leads outside the root, or nowhere.
+        If the directory cannot be listed, a name hides control characters, or a file leads outside the root or nowhere.
     """
+    data = sorted(entry.base_name for entry in _entries(root, dt) if _is_data(entry))
+    for name in data:
+        _refuse_tricks(root, dt, name)
+    filesystem, base = open_root(root)
+    if isinstance(filesystem, pafs.LocalFileSystem):
+        _refuse_lost_links(Path(partition_path(base, dt)))
+    return tuple(data)
+
+
+def passed_over(root: str | Path, dt: date) -> tuple[str, ...]:
+    """Names in a partition that are not read though somebody may have meant them to be, sorted.
+
+    Those are files of another name than ``*.parquet``, and directories; what begins with ``_`` or ``.`` is a marker.
+
+    Raises
+    ------
+    MissingPartitionError
+        If the partition's directory is absent.
+    """
+    others = (entry.base_name for entry in _entries(root, dt) if not _is_data(entry))
+    return tuple(sorted(ascii(name)[1:-1] for name in others if not name.startswith(_MARKERS)))
+
+
+def _entries(root: str | Path, dt: date) -> list[pafs.FileInfo]:
     filesystem, base = open_root(root)
     try:
-        entries = filesystem.get_file_info(pafs.FileSelector(partition_path(base, dt)))
+        return list(filesystem.get_file_info(pafs.FileSelector(partition_path(base, dt))))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingPartitionError(
             f"there is no partition {partition_path(root, dt)}",
             remedy=f"write its Parquet files there (an empty directory stands for a day without rows), "
             f"or choose another date; the root has {_span(partition_dates(root))}",
         ) from error
-    names = [e.base_name for e in entries if e.type != pafs.FileType.Directory and e.base_name.endswith(".parquet")]
-    data = sorted(name for name in names if not name.startswith(("_", ".")))
-    for name in data:
-        _refuse_tricks(root, dt, name)
-    if isinstance(filesystem, pafs.LocalFileSystem):
-        _refuse_lost_links(Path(partition_path(base, dt)))
-    return tuple(data)
+    except OSError as error:
+        raise _unlisted(partition_path(root, dt), error) from error
+
+
+def _is_data(entry: pafs.FileInfo) -> bool:
+    is_file = entry.type != pafs.FileType.Directory
+    return is_file and entry.base_name.endswith(".parquet") and not entry.base_name.startswith(_MARKERS)
 
 
 def is_complete(root: str | Path, dt: date, marker: str) -> bool:

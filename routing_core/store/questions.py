@@ -69,5 +69,5 @@ def _read(file: Path) -> Question:
     sql = file.read_text()
     head = [line[3:] for line in sql.splitlines() if line.startswith("-- ")]
     body = "\n".join(line for line in sql.splitlines() if not line.startswith("--"))
-    grain = next((line.removeprefix("Grain: ") for line in head if line.startswith("Grain: ")), "")
-    return Question(file.stem, head[0], grain, tuple(dict.fromkeys(_PARAMETER.findall(body))), sql)
+    grain = re.search(r"Grain: (.+?)(?= Parameters: |$)", " ".join(head))
+    return Question(file.stem, head[0], grain[1] if grain else "", tuple(dict.fromkeys(_PARAMETER.findall(body))), sql)

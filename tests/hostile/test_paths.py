@@ -11,7 +11,14 @@ from nasty import parquet
 from test_rows import backlog_table
 
 from routing_core.errors import ContractError, MissingPartitionError, NightshiftError
-from routing_core.store.files import InputFile, list_partition, partition_dates, read_unchanged
+from routing_core.store.files import (
+    InputFile,
+    list_partition,
+    misnamed_days,
+    partition_dates,
+    passed_over,
+    read_unchanged,
+)
 
 pytestmark = pytest.mark.hostile
 
@@ -39,6 +46,7 @@ def test_only_a_day_is_a_partition(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "dt=2026-11-21").write_text("a file, not a directory")
     assert partition_dates(tmp_path) == ()
+    assert {"dt=2026-13-45", "dt=..", "DT=2026-11-22"} <= set(misnamed_days(tmp_path))
     with pytest.raises(MissingPartitionError):
         list_partition(tmp_path, date(2026, 11, 21))
 
@@ -69,7 +77,27 @@ def test_a_link_out_of_the_root_is_refused(link: str, tmp_path: Path) -> None:
         list_partition(root, DAY)
 
 
-def test_a_directory_called_like_a_file_is_not_one(tmp_path: Path) -> None:
-    """It is left out, as markers are."""
-    (tmp_path / f"dt={DAY}" / "part-0.parquet").mkdir(parents=True)
+@pytest.mark.parametrize("root", ["file", "loop"])
+def test_a_root_that_is_no_directory_is_refused_by_name(root: str, tmp_path: Path) -> None:
+    """For the days there are, and for one of them."""
+    path = tmp_path / "backlog"
+    if root == "file":
+        path.write_text("query_id")
+    else:
+        path.symlink_to(path)
+    with pytest.raises(ContractError, match=r"backlog cannot be listed"):
+        partition_dates(path)
+    with pytest.raises(ContractError, match=r"backlog.* cannot be listed"):
+        list_partition(path, DAY)
+
+
+def test_what_is_no_parquet_file_is_not_read_and_not_kept_quiet_about(tmp_path: Path) -> None:
+    """Directories, other suffixes, and names that would break a line of the log; markers are nobody's rows."""
+    partition = tmp_path / f"dt={DAY}"
+    for directory in ("part-0.parquet", "hour=03"):
+        (partition / directory).mkdir(parents=True)
+    for name in ("rows.csv", "PART.PARQUET", "part-000", "line\nbreak", "_SUCCESS", ".part-1.parquet.crc"):
+        (partition / name).write_text("x")
     assert list_partition(tmp_path, DAY) == ()
+    named = ("PART.PARQUET", "hour=03", "line\\nbreak", "part-0.parquet", "part-000", "rows.csv")
+    assert passed_over(tmp_path, DAY) == named

@@ -214,6 +214,24 @@ FAULTS: dict[str, tuple[Callable[[Ward], Any], str, str, str]] = {
     ),
     "no backlog": (lambda w: shutil.rmtree(w.home / "backlog"), "fail", "no partition", "NIGHTSHIFT_BACKLOG"),
     "a backlog never complete": (lambda w: w.set("BACKLOG_MARKER", "_DONE"), "fail", "has no _DONE", "put _DONE"),
+    "a backlog that is no Parquet": (
+        lambda w: (w.home / "backlog" / f"dt={TONIGHT}" / "rows.csv").write_text("query_id\n"),
+        "warn",
+        "not read: rows.csv",
+        "*.parquet",
+    ),
+    "a day that there is not": (
+        lambda w: (w.home / "outcomes" / "dt=2026-02-30").mkdir(),
+        "warn",
+        "dt=2026-02-30",
+        "dt=YYYY-MM-DD",
+    ),
+    "a backlog that is a file": (
+        lambda w: (shutil.rmtree(w.home / "backlog"), (w.home / "backlog").write_text("")),
+        "fail",
+        "cannot be listed",
+        "make it a directory",
+    ),
     "a truncated backlog": (
         lambda w: _newer_backlog(w, TONIGHT + timedelta(days=1), b"PAR1"),
         "fail",

@@ -6,6 +6,8 @@ import json
 import logging
 from collections.abc import Iterator
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -57,7 +59,28 @@ def test_a_night_that_breaks_off_says_where_and_which_run(world: Settings):
     assert failed[0]["chunk"] == 0
 
 
-def test_without_being_asked_a_command_logs_nothing(world: Settings):
+def test_without_being_asked_a_command_logs_warnings_alone(world: Settings):
+    """What lies in the partition and is not read is told; nothing is where there is nothing to tell."""
     done = CliRunner().invoke(app, ["route", *NIGHT, "--dry-run"])
     assert done.exit_code == 0
     assert done.stderr == ""
+    (world.home / "backlog" / "dt=2026-11-22" / "more.csv").write_text("query_id\nq1\n")
+    done = CliRunner().invoke(app, ["route", *NIGHT, "--dry-run"])
+    assert done.exit_code == 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("warning: 1 entries of ")
+    assert "not read: more.csv" in line
+
+
+def test_outcomes_that_are_not_learnt_from_are_told_by_file_and_row(world: Settings):
+    directory = world.home / "outcomes" / "dt=2026-11-22"
+    good = pq.read_table(next(directory.glob("*.parquet"))).slice(0, 3)
+    for name, values in {"quality": [0.5, 85.0, float("nan")], "model": ["a-stranger"] * 3}.items():
+        good = good.set_column(good.schema.get_field_index(name), name, pa.array(values))
+    pq.write_table(good, directory / "percent.parquet")
+    done = CliRunner().invoke(app, ["retrain", *NIGHT, "--json"])
+    assert done.exit_code == 0, done.output
+    line, stranger = done.stderr.splitlines()
+    assert "1 outcomes are of models that the catalog does not have, and are not learnt from: a-stranger" in stranger
+    assert "2 outcomes of dt=2026-11-22/percent.parquet are not learnt from; the first, row 1: quality must" in line
+    assert json.loads(done.stdout)["rejected_outcomes"] == 2

@@ -134,6 +134,8 @@ def test_an_assigned_query_is_explained_by_its_candidates_and_prices(routed: Set
         assert eligible == int(row.candidates).bit_count()
         assert row.model in found["words"]
         assert json.loads(json.dumps(found))["query_id"] == row.query_id
+    closest = min(rows, key=lambda row: row.regret)
+    assert ("nearly tied" in explain(closest.query_id, routed)["words"]) == (closest.regret < 0)
 
 
 def test_deferred_and_rejected_queries_are_explained_too(world: Settings):

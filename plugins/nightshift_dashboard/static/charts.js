@@ -78,6 +78,10 @@ function tones() {
     : { ink: '#1a2129', quiet: '#4c5866', line: '#d3d8de', panel: '#ffffff' };
 }
 
+export function ink() {
+  return tones().ink;
+}
+
 function base() {
   const tone = tones();
   return {

@@ -77,9 +77,8 @@ function fail(error) {
 }
 
 function render(dt, nights, report, missing) {
-  if (report) say('');
-  else say(`No plan of ${dt} is in force; ${nearest(dt)}`, { remedy: missing?.remedy });
   if (report) state.replaceChildren();
+  else nothing(dt, missing);
   forgetWithin(main);
   main.replaceChildren();
   main.hidden = false;
@@ -92,9 +91,16 @@ function render(dt, nights, report, missing) {
   document.documentElement.dataset.shown = dt;
 }
 
-function nearest(dt) {
-  if (!extent?.nights) return 'no night has been planned yet.';
-  return `there are plans from ${extent.first} to ${extent.last}, ${extent.nights} nights.`;
+function nothing(dt, missing) {
+  const plans = extent?.nights ? `there are plans from ${extent.first} to ${extent.last}, ${extent.nights} nights.` : 'no night has been planned yet.';
+  say(`No plan of ${dt} is in force; ${plans}`, { remedy: missing?.remedy });
+  if (!extent?.last || extent.last === dt) return;
+  const back = element('button', { type: 'button', id: 'newest' }, `Show the night of ${extent.last}`);
+  back.addEventListener('click', () => {
+    at('dt').value = extent.last;
+    show();
+  });
+  state.append(element('p', {}, back));
 }
 
 // Back to the DAG run. The frame may not navigate the page around it, but that page is of the same origin and has links.

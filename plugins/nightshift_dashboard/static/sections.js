@@ -1,7 +1,7 @@
 // The sections of the page, in the order in which the engineer on duty asks: what was decided, what it cost, what bound,
 // and whether to trust it. Each returns its element at once and fills it; slow ones ask for their figures when filled.
 
-import { bar, COLOURS, dark, draw, line } from './charts.js';
+import { bar, COLOURS, dark, draw, ink, line } from './charts.js';
 
 const whole = new Intl.NumberFormat('en-GB', { maximumFractionDigits: 0 });
 const real = (value, digits) => new Intl.NumberFormat('en-GB', { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
@@ -10,8 +10,10 @@ export const count = (value) => (value == null ? none : whole.format(value));
 export const usd = (value) => (value == null ? none : `$${real(value, Math.abs(value) < 10 ? 4 : 2)}`);
 export const share = (value, digits = 1) => (value == null ? none : `${real(100 * value, digits)} %`);
 export const quality = (value) => (value == null ? none : real(value, 4));
+const gained = (value) => real(value, 3).replace('-', '−');
 const figure = (value) => (value == null ? none : String(Number(Number(value).toPrecision(4))));
-const tiny = (value) => (value == null ? none : `${Number((100 * value).toPrecision(2))} %`);
+const tiny = (value) => (value == null ? none : value < 1e-6 ? '< 0.0001 %' : `${Number((100 * value).toPrecision(2))} %`);
+const weekday = (day) => new Date(`${day}T00:00:00Z`).toLocaleDateString('en-GB', { weekday: 'long', timeZone: 'UTC' });
 const words = (name) => String(name ?? none).replaceAll('_', ' ');
 
 export function element(name, attributes = {}, ...children) {
@@ -52,37 +54,50 @@ function quiet(text) {
 
 export function sectionsOf(dt, span, report, ask) {
   const night = report ? [
-    decided(report), receipt(report), frontier(dt, report, ask), utilisation(report, ask), prices(report), waiting(report, span),
-    fleet(report),
+    decided(report), receipt(report), frontier(dt, report, ask), utilisation(report, ask), prices(report), fleet(report),
+    waiting(report, span),
   ] : [];
   const [first, ...rest] = night;
-  return [...(first ? [first] : []), spend(span, report), decisions(span), qualities(span, report), ...rest, search(dt, ask)];
+  const range = span.nights.length ? [spend(span, report), decisions(span), qualities(span, report)] : [];
+  return [...(first ? [first] : []), ...range, ...rest, search(dt, report, ask)];
 }
 
 function decided(report) {
   const night = report.night;
-  return section('night', `Night of ${night.dt}`, true, (body) => {
+  return section('night', `Night of ${weekday(night.dt)}, ${night.dt}`, true, (body) => {
+    const spent = night.planned_spend_usd == null ? null : night.planned_spend_usd + (night.gpu_usd ?? 0);
     const card = (id, name, value, small) => element('div', {}, element('dt', {}, name), element('dd', { id: `figure-${id}`, 'data-value': value.raw }, value.text, element('small', {}, small)));
     const shown = (raw, text) => ({ raw: raw ?? '', text });
     body.append(element('dl', { class: 'cards' },
-      card('assigned', 'Routed', shown(night.assigned, count(night.assigned)), `of ${count(night.backlog_rows)} rows and ${count(night.carried_rows)} carried`),
+      card('assigned', 'Routed', shown(night.assigned, count(night.assigned)), `of ${count(night.backlog_rows)} rows${night.carried_rows ? ` and ${count(night.carried_rows)} carried` : ''}`),
       card('deferred', 'Deferred', shown(night.deferred, count(night.deferred)), 'left to the next night'),
       card('rejected', 'Rejected', shown(night.rejected, count(night.rejected)), 'cannot be routed'),
-      card('spend', 'Planned spend', shown(night.planned_spend_usd, usd(night.planned_spend_usd)), `${share(night.budget_usd ? night.planned_spend_usd / night.budget_usd : null)} of ${usd(night.budget_usd)}`),
+      card('spend', 'Planned spend', shown(night.planned_spend_usd, usd(night.planned_spend_usd)), `${share(night.budget_usd ? spent / night.budget_usd : null)} of ${usd(night.budget_usd)}${night.gpu_usd ? `, ${usd(night.gpu_usd)} of GPUs with it` : ''}`),
       card('quality', 'Expected quality', shown(night.expected_quality, quality(night.expected_quality)), 'mean over the routed'),
       card('gap', 'Proven gap', shown(night.gap, tiny(night.gap)), 'at most, from the optimum'),
     ));
-    body.append(trust(report));
+    body.append(attention(report), trust(report));
   });
 }
+
+// What asks for somebody, or that nothing does: the line that is read first in the morning.
+function attention(report) {
+  const night = report.night;
+  const say = report.alerts.map(sentence);
+  if (report.held) say.unshift(`Held back from going out: ${report.held}`);
+  if (night.degraded) say.push(`Went on without: ${words(night.degraded)}.`);
+  if (night.unfamiliar_share > 0.1) say.push(`${share(night.unfamiliar_share)} of the queries are unlike what the predictor learnt from: trust its figures less.`);
+  if (night.solver_status !== 'proven' && night.gap != null) say.push(`The gap asked for was not proven: the solver ended as ${words(night.solver_status)}.`);
+  if (!say.length) return element('p', { id: 'attention', class: 'calm' }, 'Nothing asks for attention.');
+  return element('ul', { id: 'attention', class: 'plain' }, ...say.map((text) => element('li', {}, text)));
+}
+
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`;
 
 function trust(report) {
   const night = report.night;
   const say = [];
-  if (report.held) say.push(['bad', `Held back from going out: ${report.held}`]);
   if (night.sealed) say.push(['', 'Sealed: the plan has been handed out.']);
-  if (night.degraded) say.push(['warn', `Went on without: ${words(night.degraded)}.`]);
-  if (night.unfamiliar_share > 0.1) say.push(['warn', `${share(night.unfamiliar_share)} of the queries are unlike what the predictor learnt from: trust its figures less.`]);
   if (report.overspend) say.push(['', `Overspend risk: ${report.overspend}.`]);
   const settled = report.settled;
   if (settled) say.push([settled.overspent ? 'bad' : 'good', `Settled: ${count(settled.settled)} of ${count(settled.assigned)} answers, ${usd(settled.actual_spend_usd)} spent, ${settled.overspent ? 'over' : 'within'} the budget as projected (${usd(settled.projected_spend_usd)}).`]);
@@ -92,19 +107,20 @@ function trust(report) {
   return element('ul', { class: 'plain' }, ...say.map(([kind, text]) => element('li', { class: kind || null }, text)));
 }
 
+const DOTS = { symbol: 'circle', dashArrayX: [[8, 8], [0, 8, 8, 0]], dashArrayY: [6, 0], symbolSize: 0.8, color: 'rgba(0, 0, 0, 0.35)' };
+const STRIPES = { symbol: 'rect', dashArrayX: [1, 0], dashArrayY: [2, 5], rotation: -Math.PI / 4, color: 'rgba(0, 0, 0, 0.35)' };
 const days = (span) => span.nights.map((row) => row.dt);
 const dates = (span) => ({ type: 'category', data: days(span) });
 
 function spend(span, report) {
-  return section('spend', 'Spend against budget', false, (body) => {
+  return section('spend', 'Spend against budget, USD', false, (body) => {
     const rows = span.nights;
-    if (!rows.length) return body.append(quiet(`No night between ${span.first} and ${span.last} has a plan.`));
     const sums = span.totals;
-    body.append(element('p', { id: 'totals', 'data-spend': sums.planned_spend_usd, 'data-assigned': sums.assigned }, `${rows.length} nights: ${usd(sums.planned_spend_usd)} planned of ${usd(sums.budget_usd)}${sums.actual_spend_usd == null ? '' : `; ${usd(sums.actual_spend_usd)} spent where settled`}; ${rows.filter((row) => row.overspent).length} ran over.`));
+    body.append(element('p', { id: 'totals', 'data-spend': sums.planned_spend_usd, 'data-assigned': sums.assigned }, `${rows.length} ${rows.length === 1 ? 'night' : 'nights'}: ${usd(sums.planned_spend_usd)} planned of ${usd(sums.budget_usd)}${sums.actual_spend_usd == null ? '' : `; ${usd(sums.actual_spend_usd)} spent where settled`}; ${rows.filter((row) => row.overspent).length} ran over.`));
     chart(body, `Line chart of budget, planned and actual spend by night, ${span.first} to ${span.last}; figures in the table below.`, () => ({
       xAxis: dates(span), yAxis: { type: 'value' },
       series: [
-        line('budget, USD', rows.map((row) => row.budget_usd), COLOURS.grey, { lineStyle: { type: 'dashed' }, symbol: 'none' }),
+        line('budget', rows.map((row) => row.budget_usd), COLOURS.grey, { lineStyle: { type: 'dashed' }, symbol: rows.length > 1 ? 'none' : 'rect' }),
         line('planned', rows.map((row) => row.planned_spend_usd), COLOURS.blue),
         line('actual, projected', rows.map((row) => row.projected_spend_usd), COLOURS.red, { symbol: 'diamond', lineStyle: { type: 'dotted' } }),
       ],
@@ -124,13 +140,13 @@ function spend(span, report) {
 function decisions(span) {
   return section('decisions', 'Routed, deferred, rejected', false, (body) => {
     const rows = span.nights;
-    if (!rows.length) return body.append(quiet('There is nothing in this range.'));
     const sums = span.totals;
     body.append(element('p', {}, `${count(sums.assigned)} routed, ${count(sums.deferred)} deferred and ${count(sums.rejected)} rejected in the range.`));
     const stack = (name, colour) => bar(name, rows.map((row) => row[{ routed: 'assigned' }[name] ?? name]), colour, { stack: 'all' });
     chart(body, 'Stacked bars of routed, deferred and rejected queries by night; figures in the table below.', () => ({
-      aria: { enabled: true, label: { enabled: false }, decal: { show: rows.length < 60 } },
-      xAxis: dates(span), yAxis: { type: 'value' },
+      // The routed are the ground, and plain; what is left of them is told apart by pattern too.
+      aria: { enabled: true, label: { enabled: false }, decal: { show: rows.length < 60, decals: [{ symbol: 'none' }, DOTS, STRIPES] } },
+      xAxis: dates(span), yAxis: { type: 'value', minInterval: 1 },
       series: [stack('routed', COLOURS.blue), stack('deferred', COLOURS.orange), stack('rejected', COLOURS.red)],
     }));
     body.append(folded('By night', table('Queries by night', [
@@ -140,11 +156,19 @@ function decisions(span) {
   });
 }
 
+const byModel = (report) => table(`By model, night of ${report.night.dt}: optimism is predicted less realised`, [
+  ['model', (row) => row.model], ['settled', (row) => count(row.settled), true], ['predicted', (row) => quality(row.predicted_quality), true],
+  ['realised', (row) => quality(row.realised_quality), true], ['optimism', (row) => quality(row.optimism), true],
+], report.quality);
+
 function qualities(span, report) {
   return section('quality', 'Quality: predicted and realised, and who predicts', true, (body) => {
     const rows = span.nights;
     const promoted = span.champions.filter((row) => row.decision === 'promoted').map((row) => row.dt);
-    if (rows.length) chart(body, 'Line chart of expected, predicted and realised quality by night; lines mark days on which a new champion was promoted.', () => ({
+    const left = element('div');
+    const settled = report?.quality.length ? [byModel(report)] : [];
+    body.append(element('div', { class: settled.length ? 'pair' : null }, left, ...settled));
+    chart(left, 'Line chart of expected, predicted and realised quality by night; lines mark days on which a new champion was promoted.', () => ({
       xAxis: dates(span), yAxis: { type: 'value', scale: true },
       series: [
         line('expected of the plan', rows.map((row) => row.expected_quality), COLOURS.blue, {
@@ -154,11 +178,7 @@ function qualities(span, report) {
         line('realised', rows.map((row) => row.realised_quality), COLOURS.red, { symbol: 'diamond' }),
       ],
     }));
-    if (report?.quality.length) body.append(table(`By model, night of ${report.night.dt}: optimism is predicted less realised`, [
-      ['model', (row) => row.model], ['settled', (row) => count(row.settled), true], ['predicted', (row) => quality(row.predicted_quality), true],
-      ['realised', (row) => quality(row.realised_quality), true], ['optimism', (row) => quality(row.optimism), true],
-    ], report.quality));
-    else body.append(quiet('Realised quality comes with the settlement of a night (settle_outcomes).'));
+    if (!settled.length) body.append(quiet('Realised quality comes with the settlement of a night (settle_outcomes).'));
     const verdicts = report?.champions ?? span.champions;
     if (verdicts.length) body.append(folded(`Champion's history, ${verdicts.length} verdicts (dotted lines: promotions)`, table('Verdicts on challengers, newest first', [
       ['day', (row) => String(row.dt)], ['decision', (row) => row.decision], ['champion', (row) => quality(row.champion_quality), true],
@@ -167,32 +187,35 @@ function qualities(span, report) {
   });
 }
 
+const verdict = (row) => element('span', { class: { gain: 'good', loss: 'bad' }[row.verdict] ?? null }, row.policy === 'nightshift' ? none : row.verdict ?? none);
+
 function receipt(report) {
   return section('receipt', 'Receipt: the same night decided another way', false, (body) => {
-    const rows = report.comparisons;
+    const rows = [...report.comparisons].sort((a, b) => (b.policy === 'nightshift') - (a.policy === 'nightshift'));
     const rivals = rows.filter((row) => row.policy !== 'nightshift' && row.gain != null);
     if (!rivals.length) return body.append(quiet('The run has left no comparison.'));
-    body.append(element('ul', {}, ...rivals.map((row) => element('li', { class: { gain: 'good', loss: 'bad' }[row.verdict] ?? null }, row.words))));
     body.append(table('Quality per routable query, under the same caps and spend', [
-      ['policy', (row) => words(row.policy)], ['served', (row) => count(row.served), true], ['spend', (row) => usd(row.planned_spend_usd), true],
-      ['quality', (row) => quality(row.expected_quality), true],
-      ['our gain, 95 %', (row) => (row.gain == null || row.policy === 'nightshift' ? none : `${quality(row.gain)} (${quality(row.gain_lower)} to ${quality(row.gain_upper)})`), true],
-      ['verdict', (row) => row.verdict ?? none],
+      ['policy', (row) => words(row.policy)], ['verdict', verdict],
+      ['our gain, 95 %', (row) => (row.gain == null || row.policy === 'nightshift' ? none : `${gained(row.gain)} (${gained(row.gain_lower)} to ${gained(row.gain_upper)})`), true],
+      ['quality', (row) => quality(row.expected_quality), true], ['served', (row) => count(row.served), true], ['spend', (row) => usd(row.planned_spend_usd), true],
     ], rows, (row) => row.policy === 'nightshift'));
+    body.append(folded('In words', element('ul', {}, ...rivals.map((row) => element('li', {}, row.words)))));
   });
 }
+
+const metered = (row) => element('span', {}, ...(row.utilisation == null ? [] : [element('meter', { min: 0, max: 1, value: row.utilisation, 'aria-hidden': 'true' })]), share(row.utilisation));
 
 function utilisation(report, ask) {
   return section('utilisation', 'How full the models are', true, (body) => {
     const rows = report.utilisation;
     if (!rows.length) return body.append(quiet('No model was asked.'));
-    body.append(table(`Models on the night of ${report.night.dt}`, [
+    const models = table(`Models on the night of ${report.night.dt}`, [
       ['model', (row) => row.model], ['instances', (row) => (row.instances == null ? 'API' : count(row.instances)), true],
       ['queries', (row) => count(row.assigned), true], ['capacity', (row) => (row.capacity == null ? 'no limit' : count(row.capacity)), true],
-      ['used', (row) => share(row.utilisation), true], ['spend', (row) => usd(row.planned_spend_usd), true],
-    ], rows));
+      ['used', metered, true], ['spend', (row) => usd(row.planned_spend_usd), true],
+    ], rows);
     const more = element('div', { 'aria-live': 'polite' }, quiet('Reading the batches …'));
-    body.append(element('h3', {}, 'Through the batches'), more);
+    body.append(element('div', { class: 'pair' }, models, element('div', {}, element('h3', {}, 'Through the batches'), more)));
     ask(`api/nights/${report.night.dt}/batches`).then((found) => { more.replaceChildren(); through(more, found); }, (error) => refused(more, error));
   });
 }
@@ -267,7 +290,8 @@ function points(body, found) {
     ],
   }));
   const next = Object.entries(found.next.instance).filter(([, value]) => value > 0);
-  body.append(element('p', {}, `As it was, one more USD would add ${figure(found.next.dollar)} of quality${next.length ? `; one more instance of ${next.map(([name, value]) => `${name} ${figure(value)}`).join(', of ')}` : ''}.`));
+  const more = found.own_budget_usd / 100;
+  body.append(element('p', {}, `As it was, one per cent more budget ($${figure(more)}) would add about ${figure(found.next.dollar * more)} of quality in all${next.length ? `; one more instance of ${next.map(([name, value]) => `${name} ${figure(value)}`).join(', of ')}` : ''}.`));
   body.append(folded('By budget', table('The night at other budgets', [
     ['budget', (point) => usd(point.budget_usd), true], ['served', (point) => count(point.served), true], ['spend', (point) => usd(point.planned_spend_usd), true],
     ['quality', (point) => quality(point.expected_quality), true], ['next USD adds', (point) => figure(point.next_dollar), true],
@@ -275,7 +299,7 @@ function points(body, found) {
 }
 
 function fleet(report) {
-  return section('fleet', 'Instances, against the day before', true, (body) => {
+  return section('fleet', 'Instances, against the day before', false, (body) => {
     const rows = report.fleet_rows;
     if (!rows.length) return body.append(quiet('No allocation serves this day.'));
     body.append(element('p', {}, report.fleet ?? ''));
@@ -295,9 +319,9 @@ function waiting(report, span) {
     else {
       const names = [...causes.keys()].reverse();
       chart(body, 'Bars of deferred queries by the constraint that caused it; figures in the table below.', () => ({
-        legend: { show: false }, xAxis: { type: 'value', name: '' }, yAxis: { type: 'category', data: names.map(words) },
+        legend: { show: false }, xAxis: { type: 'value', name: '', minInterval: 1 }, yAxis: { type: 'category', data: names.map(words) },
         grid: { left: 8, right: 40, top: 8, bottom: 4, containLabel: true },
-        series: [bar('deferred', names.map((name) => causes.get(name)), COLOURS.orange, { label: { show: true, position: 'right', color: 'inherit' } })],
+        series: [bar('deferred', names.map((name) => causes.get(name)), COLOURS.orange, { label: { show: true, position: 'right', color: ink() } })],
       }), 'low');
       body.append(folded('By cause and task', table('Deferred queries', [
         ['cause', (row) => words(row.cause)], ['task', (row) => row.task], ['queries', (row) => count(row.queries), true],
@@ -311,8 +335,8 @@ function waiting(report, span) {
   });
 }
 
-function search(dt, ask) {
-  return section('search', 'One query: why this model?', true, (body) => {
+function search(dt, report, ask) {
+  return section('search', 'One query: why this model?', !report, (body) => {
     const input = element('input', { id: 'query-id', name: 'query', type: 'search', required: '', autocomplete: 'off', spellcheck: 'false' });
     const here = element('input', { id: 'this-night', type: 'checkbox', checked: '' });
     const form = element('form', { role: 'search' }, element('label', {}, 'query_id ', input), element('label', {}, here, ' of this night'), element('button', { type: 'submit' }, 'Explain'));

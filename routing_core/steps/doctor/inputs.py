@@ -29,6 +29,7 @@ def backlog(settings: Settings) -> Checks:
             f"the backlog of {newest} has no {settings.backlog_marker}, which backlog_marker asks for: no night begins",
             f"let whoever writes the backlog put {settings.backlog_marker} there when it is whole, or unset it",
         )
+    yield from _passed_over("backlog", settings.backlog_root, newest)
     listed = files.list_partition(settings.backlog_root, newest)
     broken = [file.path for file in listed if file.rows is None]
     for path in broken:
@@ -49,6 +50,7 @@ def outcomes(settings: Settings) -> Checks:
         )
         return
     yield from _not_ahead("outcomes", days[-1])
+    yield from _passed_over("outcomes", settings.outcomes_root, days[-1])
     backlogs = files.partition_dates(settings.backlog_root)
     behind = (backlogs[-1] - days[-1]).days if backlogs else 0
     if behind > _STALE_DAYS:
@@ -59,6 +61,19 @@ def outcomes(settings: Settings) -> Checks:
         )
     else:
         yield well("outcomes", f"{len(days)} days, the newest {days[-1]}")
+
+
+def _passed_over(check: str, root: str, newest: date) -> Checks:
+    if names := files.misnamed_days(root):
+        yield odd(
+            check, f"{', '.join(names[:3])} under {root} are no days, and are not read", "name them dt=YYYY-MM-DD"
+        )
+    if names := files.passed_over(root, newest):
+        yield odd(
+            check,
+            f"{len(names)} entries of {files.partition_path(root, newest)} are not read: {', '.join(names[:3])}",
+            "write rows as Parquet files named *.parquet, directly in the day's directory",
+        )
 
 
 def next_night(settings: Settings) -> date:

@@ -9,6 +9,7 @@ from sqlalchemy import Row
 from routing_core import log
 from routing_core.settings import Settings
 from routing_core.steps.means import as_opened
+from routing_core.steps.watch import tell_passed_over
 from routing_core.store import carry, chunks, files, inputs, runs
 from routing_core.store.database import reading, writing
 
@@ -37,6 +38,7 @@ def list_chunks(run_id: int, settings: Settings) -> list[int]:
     backlog = [inputs.Input("backlog", run.dt, file) for file in files.list_partition(settings.backlog_root, run.dt)]
     carried = inputs.list_carried(settings.backlog_root, waiting)
     dealt = inputs.deal(carried, 1) + inputs.deal(backlog, as_opened(run, settings).chunks)
+    tell_passed_over(settings.backlog_root, run.dt)
     with writing(settings) as connection:
         runs.lock_run(connection, run_id)  # an orphan lists beside its own retry, as tasks do that make up for it
         inputs.record(connection, run_id, [one.row() for one in backlog + carried])
