@@ -20,21 +20,36 @@ from routing_core.predict.labels import Labels
 
 SEEDS = (100, 101, 102, 103, 104)
 """Of the splits; choices were made on other seeds than these."""
-PARTS: Mapping[str, int] = {"folds": 5, "halves": 2}
+PARTS: Mapping[str, int] = {"halves": 2, "folds": 5}
 """Parts that a seed deals the queries into; each is held out once, and learnt about from the others."""
 PARTIAL_SPLITS = 2
 """Splits of each seed on which partial logs are tried; each takes two more fits."""
+GAINS: Mapping[str, tuple[str, str]] = {
+    "vs_model_means_pct": ("default_quality", "model_means_quality"),
+    "vs_knn5_point_pct": ("default_quality", "knn5_point_quality"),
+    "vs_paper_knn40_q10_pct": ("default_quality", "knn40_q10_quality"),
+    "knn5_q10_vs_point_pct": ("knn5_q10_quality", "knn5_point_quality"),
+    "knn5_bagged_vs_point_pct": ("knn5_bagged_quality", "knn5_point_quality"),
+    "knn5_shrunk_vs_point_pct": ("knn5_shrunk_quality", "knn5_point_quality"),
+}
+"""What is compared with what, in percent."""
+PARTIAL_GAINS: Mapping[str, tuple[str, str]] = {
+    f"partial_{logging}_vs_{name}_pct": (f"partial_{logging}_quality", theirs.format(logging))
+    for logging in ("uniform", "skewed")
+    for name, theirs in (("full", "default_quality"), ("means", "partial_{}_means_quality"))
+}
+"""The same of partial logs: against full feedback on the same splits, and against means of the same logs."""
 XGBOOST = find_spec("xgboost") is not None
 BOOSTED_REFITS = 20
 """Bootstrap refits of XGBoost on the one split where it is bagged; the paper makes 100 at five times the time."""
 
 
 def bench_predict(
-    outcomes_file: Path, full: bool = False, *, splits: str = "folds", seeds: Sequence[int] = SEEDS, jobs: int = 2
+    outcomes_file: Path, full: bool = False, *, splits: str = "halves", seeds: Sequence[int] = SEEDS, jobs: int = 2
 ) -> dict[str, Any]:
     """Measure the default predictor against what it must beat, on held-out queries.
 
-    Five folds or two halves of the queries for each seed; batches of 100 in permuted order; five budgets; predicted
+    Two halves or five folds of the queries for each seed; batches of 100 in permuted order; five budgets; predicted
     costs with the 95 % margin; no capacity. Nothing is tuned on what is held out: robust level, shrinkage and margin
     are learnt inside each training part.
 
@@ -54,8 +69,9 @@ def bench_predict(
     Returns
     -------
     dict
-        Means over splits; ``standard_errors`` and ``intervals_95`` by the same keys; ``tables`` if ``full``. Shares
-        over budget are None for a partial log, which does not say what a plan would have cost.
+        Means over splits, and ratios of such means in percent; ``standard_errors`` and ``intervals_95`` by the same
+        keys; ``tables`` if ``full``. Shares over budget are None for a partial log, which does not say what a plan
+        would have cost.
 
     Raises
     ------
@@ -71,10 +87,10 @@ def bench_predict(
         whole = list(pool.map(headline, held_out))
         logged = list(pool.map(partial, [held_out[i] for i in some])) if labels.complete else []
         tables = _tables(pool.map, labels, prices, held_out[0]) if full else {}
-    report = _summary(whole) | _gains(whole)
-    for figures in (_summary(logged) | _losses(logged, [whole[i] for i in some]) if logged else {},):
-        for key, value in figures.items():
-            report[key] = report[key] | value if isinstance(value, dict) and key in report else value
+    report = _report(whole, GAINS)
+    if logged:
+        known = [whole[i] | row for i, row in zip(some, logged, strict=True)]
+        report = _both(report, _report(logged, {}), _gains(known, PARTIAL_GAINS))
     for name in ("over_budget_share_95", "over_budget_share_99"):
         report[f"{name}_interval"] = report["intervals_95"][name]
     facts = {"queries": len(labels), "models": len(labels.models), "splits": len(held_out)}
@@ -107,47 +123,56 @@ def _split(labels: Labels, prices: NDArray[np.float64], test: NDArray[np.bool_],
     return Split(labels.take(np.flatnonzero(~test)), labels.take(np.flatnonzero(test)), prices, seed)
 
 
+def _report(rows: Sequence[dict[str, float]], gains: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    return _both(_summary(rows), _gains(rows, gains))
+
+
+def _both(*reports: dict[str, Any]) -> dict[str, Any]:
+    """Reports as one, with the standard errors and intervals of all."""
+    whole: dict[str, Any] = {}
+    for report in reports:
+        nested = {key: whole.get(key, {}) | report[key] for key in ("standard_errors", "intervals_95")}
+        whole |= report | nested
+    return whole
+
+
+def _drawn(n_rows: int) -> NDArray[np.int64]:
+    """Bootstrap samples of the splits, the same for all figures: ndarray of int64, shape (2000, n_rows)."""
+    return np.random.default_rng(0).integers(0, n_rows, (2000, n_rows))
+
+
 def _summary(rows: Sequence[dict[str, float]]) -> dict[str, Any]:
     """Mean, standard error and 95 % bootstrap interval over splits of each figure; None where a split knows none."""
     table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(0, len(rows), (2000, len(rows)))
+    drawn = _drawn(len(rows))
     return {
         **{name: _known(values.mean()) for name, values in table.items()},
         "standard_errors": {name: _known(v.std(ddof=1) / np.sqrt(len(v))) for name, v in table.items()},
-        "intervals_95": {
-            name: [_known(end) for end in np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])]
-            for name, values in table.items()
-        },
+        "intervals_95": {name: _interval(values[drawn].mean(axis=1)) for name, values in table.items()},
     }
+
+
+def _gains(rows: Sequence[dict[str, float]], of: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    """By how many percent one mean is above another, paired by split; the standard error is that of the bootstrap."""
+    drawn = _drawn(len(rows))
+    whole, resampled = {}, {}
+    for name, pair in of.items():
+        ours, theirs = (np.array([row[figure] for row in rows]) for figure in pair)
+        whole[name] = float(100 * (ours.mean() / theirs.mean() - 1))
+        resampled[name] = 100 * (ours[drawn].mean(axis=1) / theirs[drawn].mean(axis=1) - 1)
+    return {
+        **whole,
+        "standard_errors": {name: float(values.std()) for name, values in resampled.items()},
+        "intervals_95": {name: _interval(values) for name, values in resampled.items()},
+    }
+
+
+def _interval(values: NDArray[np.float64]) -> list[float | None]:
+    return [_known(end) for end in np.quantile(values, [0.025, 0.975])]
 
 
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _gains(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    of = {
-        "vs_model_means_pct": ("default_quality", "model_means_quality"),
-        "vs_knn5_point_pct": ("default_quality", "knn5_point_quality"),
-        "vs_paper_knn40_q10_pct": ("default_quality", "knn40_q10_quality"),
-        "knn5_q10_vs_point_pct": ("knn5_q10_quality", "knn5_point_quality"),
-        "knn5_bagged_vs_point_pct": ("knn5_bagged_quality", "knn5_point_quality"),
-        "knn5_shrunk_vs_point_pct": ("knn5_shrunk_quality", "knn5_point_quality"),
-    }
-    return {name: 100 * (mean[ours] / mean[theirs] - 1) for name, (ours, theirs) in of.items()}
-
-
-def _losses(logged: Sequence[dict[str, float]], whole: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Quality lost against full feedback on the same splits, and gained over means of the same logs, percent."""
-    full = np.mean([row["default_quality"] for row in whole])
-    losses = {}
-    for name in ("uniform", "skewed"):
-        ours, means = (np.mean([row[f"partial_{name}{which}_quality"] for row in logged]) for which in ("", "_means"))
-        losses[f"partial_{name}_vs_full_pct"] = float(100 * (ours / full - 1))
-        losses[f"partial_{name}_vs_means_pct"] = float(100 * (ours / means - 1))
-    return losses
 
 
 def _tables(mapped: Any, labels: Labels, prices: NDArray[np.float64], split: Split) -> dict[str, Any]:

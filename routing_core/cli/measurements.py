@@ -11,7 +11,7 @@ from routing_core.cli.app import bench
 from routing_core.cli.output import Json, lines, show
 from routing_core.errors import SettingsError
 
-Splits = Literal["folds", "halves"]
+Splits = Literal["halves", "folds"]
 
 
 @bench.command("night")
@@ -109,7 +109,7 @@ def bench_solver(
 def bench_predict(
     outcomes: Annotated[Path, typer.Option(help="Outcomes: RouterBench's wide table, or long under contract.")],
     full: Annotated[bool, typer.Option(help="Add every method and the paper's boosting, on one split.")] = False,
-    splits: Annotated[Splits, typer.Option(help="Learn from four fifths of the queries, or from half.")] = "folds",
+    splits: Annotated[Splits, typer.Option(help="Learn from half of the queries, or from four fifths.")] = "halves",
     seeds: Annotated[int, typer.Option(min=1, max=5, help="Times that the queries are split.")] = 5,
     as_json: Json = False,
 ) -> None:

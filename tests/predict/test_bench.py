@@ -14,7 +14,7 @@ from small_world import MODELS, PRICES, make_outcomes
 
 from routing_core.backtest.history import read_history
 from routing_core.bench import predict_split
-from routing_core.bench.predict import _gains, _summary
+from routing_core.bench.predict import GAINS, _report
 from routing_core.bench.predict_split import Split, headline
 from routing_core.predict.labels import tabulate
 from routing_core.predict.recipe import DEFAULT
@@ -35,9 +35,21 @@ def test_a_model_nobody_asked_is_planned_with_and_unknown_spending_is_not_called
     figures = headline(half_seen)
     assert np.isnan(figures["over_budget_share_95"])
     assert 0 < figures["default_quality"] <= 1
-    report = _summary([figures, figures]) | _gains([figures, figures])
+    report = _report([figures, figures], GAINS)
     assert report["over_budget_share_95"] is None
     json.dumps(report, allow_nan=False)
+
+
+def test_a_gain_is_a_ratio_of_means_and_its_interval_is_paired_by_split():
+    """Splits differ by far more than the two predictors do; on each, one is a tenth better."""
+    rows = [{"ours": 1.1 * quality, "theirs": quality} for quality in (0.2, 0.5, 0.8)]
+    report = _report(rows, {"gain": ("ours", "theirs")})
+    assert report["gain"] == pytest.approx(10)
+    assert report["intervals_95"]["gain"] == pytest.approx([10, 10])
+    assert report["standard_errors"]["gain"] == pytest.approx(0, abs=1e-9)
+    low, high = report["intervals_95"]["theirs"]
+    assert low < 0.4
+    assert high > 0.6
 
 
 def _wide(tmp_path: Path, score: np.ndarray) -> Path:

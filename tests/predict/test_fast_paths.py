@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from routing_core.predict.features import CHARACTERS, _character_counts
+from routing_core.predict.quality import knn
 from routing_core.predict.quality.forest import SharedForest, _leaf_sums
-from routing_core.predict.quality.knn import LOOKED_UP, NearestNeighbours, _nearest
+from routing_core.predict.quality.knn import GROUP, LOOKED_UP, NearestNeighbours, _nearest
 
 FEW_VALUES = st.sampled_from([np.float32(v) for v in (-1.5, -0.25, 0.0, 2.0**-21, 0.5, 3.0)])
 ANY_VALUES = st.floats(-4, 4, width=32, allow_subnormal=False)
@@ -26,6 +28,19 @@ def test_the_nearest_are_the_smallest_in_order_each_column_once(data: st.DataObj
     assert all(len(set(row)) == count for row in found.tolist())
 
 
+@pytest.mark.parametrize("columns", [GROUP * 7, GROUP * 7 + 5, 1000])
+@pytest.mark.parametrize("values", [2, 50, 10**6])
+def test_leaving_out_what_is_far_changes_no_neighbour(
+    columns: int, values: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many references to a neighbour, distances tied or not, below 0 or above."""
+    distance = np.random.default_rng(values).integers(-values, values, (40, columns)).astype(np.float32) / 64
+    found = _nearest(distance, 7)
+    monkeypatch.setattr(knn, "GROUP", columns)
+    assert np.array_equal(found, _nearest(distance, 7))
+    assert np.array_equal(np.take_along_axis(distance, found, axis=1), np.sort(distance, axis=1)[:, :7])
+
+
 @given(st.integers(0, 10))
 def test_a_rows_neighbours_do_not_depend_on_the_rows_beside_it(seed: int) -> None:
     distance = np.random.default_rng(seed).integers(-3, 3, (16, 50)).astype(np.float32)
@@ -38,9 +53,9 @@ def test_votes_are_the_weighted_mean_of_the_nearest_labels_and_its_deviation() -
     rng = np.random.default_rng(3)
     X, at = (rng.integers(-64, 64, (n, 5)).astype(np.float32) / 64 for n in (90, LOOKED_UP + 7))
     y, weight = rng.random((90, 3)).astype(np.float32), rng.uniform(0.5, 2, (90, 3)).astype(np.float32)
-    knn = NearestNeighbours(neighbours=12).fit(X, y, weight)
-    by_rank, spread = knn._rank_weights(90)
-    mean, std = knn.predict_with_std(at)
+    model = NearestNeighbours(neighbours=12).fit(X, y, weight)
+    by_rank, spread = model._rank_weights(90)
+    mean, std = model.predict_with_std(at)
     for i in (0, LOOKED_UP - 1, LOOKED_UP + 6):
         near = np.argsort(((X - at[i]) ** 2).sum(axis=1), kind="stable")[: len(by_rank)]
         share = weight[near] * by_rank[:, None]

@@ -17,10 +17,10 @@ OWN_LABELS = 10
 """In a partial log, a model's own neighbours count half once it has this many labels per neighbour asked."""
 NEGLIGIBLE = 1e-4
 """Expected weight beyond the last rank that is looked at."""
-
-
 LOOKED_UP = 256
 """Queries whose neighbours are looked for at once: few enough that their distances stay in a core's cache."""
+GROUP = 16
+"""References of which only the nearest is looked at, to tell which can be left out."""
 
 
 @lru_cache(maxsize=64)
@@ -181,11 +181,32 @@ def _nearest(distance: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     and sorts with vector instructions.
     """
     columns = distance.shape[1]
-    keys = distance.astype(np.float64)
-    keys.view(np.int64)[:] |= np.arange(columns)
-    if count < columns:
+    if columns >= GROUP * count:
+        keys = _few_keys(distance, count)
+    else:
+        keys = distance.astype(np.float64)
+        keys.view(np.int64)[:] |= np.arange(columns)
+    if count < keys.shape[1]:
         keys.partition(count - 1, axis=1)
     return np.sort(keys[:, :count], axis=1).view(np.int64) & ((1 << columns.bit_length()) - 1)
+
+
+def _few_keys(distance: NDArray[np.float32], count: int) -> NDArray[np.float64]:
+    """Keys of the entries that may be among the ``count`` smallest of their row, in a matrix filled up with infinity.
+
+    The ``count`` smallest minima of disjoint groups are as many entries: none that is above all of them is needed.
+    """
+    n_rows, columns = distance.shape
+    grouped = distance[:, : columns // GROUP * GROUP].reshape(n_rows, GROUP, -1).min(axis=1)
+    grouped.partition(count - 1, axis=1)
+    kept = np.flatnonzero(distance <= grouped[:, count - 1 : count])
+    row, column = np.divmod(kept, columns)
+    found = distance.ravel()[kept].astype(np.float64)
+    found.view(np.int64)[:] |= column
+    each = np.bincount(row, minlength=n_rows)
+    keys = np.full((n_rows, int(each.max(initial=count))), np.inf)
+    keys[row, np.arange(len(kept)) - np.repeat(np.cumsum(each) - each, each)] = found
+    return keys
 
 
 def _thinned(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
