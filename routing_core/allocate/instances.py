@@ -106,8 +106,8 @@ def _shadow_prices(search: Search, gpu_budget: Mapping[str, int], found: Found) 
     prices: dict[str, float] = {}
     for gpu_type in search.problem.gpu_types:
         more = {**gpu_budget, gpu_type: gpu_budget.get(gpu_type, 0) + 1}
-        richer = search.climb(more, found.best, found.best.tolerance)
-        prices[gpu_type] = (richer.value - found.best.value) * search.scale
+        richer = search.climb(more, found.best.tolerance)
+        prices[gpu_type] = max(richer.value - found.best.value, 0.0) * search.scale
     return prices
 
 

@@ -61,7 +61,8 @@ class Relaxation(Fleet):
             count.integer = False
         self._cost_unit = cost_unit
         self._groups = [
-            [self._model.add_linear_constraint(lb=1.0, ub=1.0) for _ in range(n_groups)] for _ in self._worth
+            [self._model.add_linear_constraint(lb=1.0, ub=1.0) for _ in range(n_groups if demand > 0 else 0)]
+            for demand in problem.demand
         ]
         self._limits = [self._add_limits(scenario) for scenario in range(problem.n_scenarios)]
         self._values = [self._model.add_linear_constraint(worth <= 0.0) for worth in self._worth]

@@ -12,7 +12,6 @@ from routing_core.allocate.problem import AllocationProblem, Floats, Integers
 from routing_core.allocate.relaxation import Relaxation
 from routing_core.allocate.value import Prices, ScenarioValue, Worth, prepare
 
-Fractions = Floats
 COARSENESS = 0.1
 """Precision of an evaluation against the gap still open: coarser repeats candidates, finer wastes rounds."""
 RELAXED_ROUNDS = 100
@@ -21,7 +20,7 @@ FIRST_PRECISION = 1e-3
 """Precision of an evaluation before anything is known to compare it with."""
 MASTER_PART = 0.3
 """Share of the gap asked for that the master may leave open."""
-CLIMBS = 5
+CLIMBS = 4
 """Moves evaluated in one climb."""
 RELAXED_SMOOTHING = 0.5
 """Weight of the prices before in the next ones."""
@@ -140,21 +139,23 @@ class Search:
             if candidate is None:
                 return None
             bound = min(bound, candidate.bound)
-            if best is not None and (bound - best.value <= wanted + self._precision or self._exhausted):
+            if best is not None and (bound - best.value <= wanted + self.precision or self._exhausted):
                 break
             self.evaluate(candidate.instances, self._roughly(bound, best))
         best = self._incumbent(gpu_budget)
         assert best is not None
-        proven = bound - best.value <= self.slack(self.parameters.gap, best.value) + self._precision
+        proven = bound - best.value <= self.slack(self.parameters.gap, best.value) + self.precision
         best = best if proven else self.evaluate(best.instances)
         return Found(best, max(bound, best.value), proven)
 
-    def climb(self, gpu_budget: Mapping[str, int], best: Evaluation, tolerance: float) -> Evaluation:
-        """Follow the moves whose bounds promise most, as far as a few evaluations go."""
+    def climb(self, gpu_budget: Mapping[str, int], tolerance: float) -> Evaluation:
+        """From the best instances so far follow the moves whose bounds promise most, as far as a few evaluations go."""
+        best = self._incumbent(gpu_budget)
+        assert best is not None
         for _ in range(CLIMBS):
             moves = [move for move in self._moves(best.instances) if self.allowed(move, gpu_budget)]
             moves = [move for move in moves if tuple(move.tolist()) not in self._evaluated]
-            if not moves or self._exhausted:
+            if not moves:
                 break
             bounds = self._bounds(moves)
             if bounds.max() <= best.value:
@@ -170,7 +171,7 @@ class Search:
         if nearest is None:
             return
         first = self.evaluate(nearest.instances, FIRST_PRECISION)
-        self.climb(gpu_budget, first, self._roughly(bound, first))
+        self.climb(gpu_budget, self._roughly(bound, first))
 
     def _roughly(self, bound: float, best: Evaluation | None) -> float:
         """How precisely to evaluate while so much is open."""
@@ -198,7 +199,7 @@ class Search:
             if relaxed is None or outer is None:
                 break
             bound = min(bound, outer.bound)
-            if bound - relaxed.value <= self.slack(RELAXED_GAP, relaxed.value) + self._precision:
+            if bound - relaxed.value <= self.slack(RELAXED_GAP, relaxed.value) + self.precision:
                 break
             smooth = tuple(_between(a, b) for a, b in zip(smooth or relaxed.prices, relaxed.prices, strict=True))
             self._ask(smooth)
@@ -226,7 +227,7 @@ class Search:
             if candidate is None or self._exhausted:
                 return best
             evaluation = self.evaluate(candidate.instances)
-            if evaluation.value >= threshold - self._precision:
+            if evaluation.value >= threshold - self.precision:
                 return evaluation
         return best
 
@@ -275,7 +276,7 @@ class Search:
         return tolerance * max(value + self.shift, 0.0)
 
     @property
-    def _precision(self) -> float:
+    def precision(self) -> float:
         """How far values and bounds are from each other when both are called exact, per real query."""
         return 2 * ROUNDING + self._tolerance
 
@@ -297,7 +298,7 @@ class Search:
             self._learn(scenario, function.at_no_prices())
         return functions
 
-    def _worths(self, instances: Integers | Fractions, tolerance: float) -> tuple[Worth | None, ...]:
+    def _worths(self, instances: Integers, tolerance: float) -> tuple[Worth | None, ...]:
         """Worth in each scenario; what one learns about prices the next begins from."""
         worths: list[Worth | None] = []
         hint: Prices | None = None
@@ -319,7 +320,7 @@ class Search:
         self.master.add(scenario, plane)
         self._planes[scenario].append(plane)
 
-    def _value(self, instances: Integers | Fractions, worths: Sequence[Worth | None]) -> float:
+    def _value(self, instances: Integers, worths: Sequence[Worth | None]) -> float:
         return self._objective([0.0 if worth is None else worth.value for worth in worths], instances)
 
     def _bounds(self, moves: Sequence[Integers]) -> Floats:
@@ -331,7 +332,7 @@ class Search:
             worths[:, scenario] = (fixed + asked @ slope.T).min(axis=1)
         return np.array([self._objective(row, move) for row, move in zip(worths, moves, strict=True)])
 
-    def _objective(self, worths: Sequence[float] | Floats, instances: Integers | Fractions) -> float:
+    def _objective(self, worths: Sequence[float] | Floats, instances: Integers) -> float:
         """Scenarios' worths, per real query of each, as one objective per expected real query."""
         problem, omega = self.problem, self.parameters.worst_case_share
         expected = float(self.share @ np.array(worths))
