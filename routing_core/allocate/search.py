@@ -23,7 +23,7 @@ FIRST_PRECISION = 1e-3
 """Precision of an evaluation before anything is known to compare it with."""
 MASTER_PART = 0.3
 """Share that the master may leave open of the gap asked for, or of a tenth of the gap still open where that is more."""
-CLIMBS = 4
+CLIMBS = 2
 """Moves evaluated in one climb."""
 RELAXED_SMOOTHING = 0.5
 """Weight of the prices before in the next ones; 0.7 took no fewer rounds."""
@@ -152,8 +152,9 @@ class Search:
             self.evaluate(candidate.instances, self._roughly(bound, best))
         best = self._incumbent(gpu_budget)
         assert best is not None
-        proven = bound - best.value <= self.slack(self.parameters.gap, best.value) + self.precision
-        best = best if proven else self.evaluate(best.instances)
+        wanted = self.slack(self.parameters.gap, best.value)
+        proven = bound - best.value <= wanted + self.precision
+        best = best if proven else self.evaluate(best.instances, wanted)
         return Found(best, max(bound, best.value), proven)
 
     def climb(self, gpu_budget: Mapping[str, int], tolerance: float) -> Evaluation:
