@@ -46,7 +46,7 @@ def describe(
         budget_price=float(probability @ _per_query(chosen, lambda worth: worth.prices.budget)),
         alternatives=_alternatives(search, gpu_budget, chosen),
         diff=_diff(search, chosen, free),
-        notes=cannot_run(problem, gpu_budget),
+        notes=(*cannot_run(problem, gpu_budget), *_nobody_served(problem, served)),
         seconds=0.0,
     )
 
@@ -90,6 +90,12 @@ def value_row(search: Search, best: Evaluation, gpus: int, before: ValueRow | No
         instances=problem.named(best.instances),
         shadow_price=max(gained, 0.0),
     )
+
+
+def _nobody_served(problem: AllocationProblem, served: Floats) -> tuple[str, ...]:
+    if served.any() or not problem.demand.any() or np.any(problem.budget_usd):
+        return ()
+    return ("the budget is 0 USD and no model that may run is free: nobody is served",)
 
 
 def scenario_names(problem: AllocationProblem) -> tuple[str, ...]:
@@ -136,7 +142,7 @@ def _utilisation(search: Search, evaluation: Evaluation) -> Floats:
 
 def _gap(search: Search, bound: float, value: float) -> float:
     served = bound + search.shift
-    return max(bound - value, 0.0) / served if served > 0 else 0.0
+    return max(bound - value, 0.0) / served if served > search.precision else 0.0
 
 
 def _status(problem: AllocationProblem, found: Found) -> AllocationStatus:

@@ -23,9 +23,6 @@ __all__ = [
     "value_table",
 ]
 
-SHADOW_CANDIDATES = 5
-"""Allocations looked at to price one more GPU; what they show is a gain that can be had, if perhaps not the largest."""
-
 
 def allocate(problem: AllocationProblem, parameters: AllocationParameters | None = None) -> AllocationPlan:
     """Decide how many instances of each self-hosted model to run.
@@ -95,7 +92,7 @@ def _allocate(problem: AllocationProblem, parameters: AllocationParameters) -> A
     found = search.best(problem.gpu_budget)
     if found is None:
         return infeasible(problem, _change_contradiction(search, problem.gpu_budget))
-    chosen = search.simplest(problem.gpu_budget, found.best)
+    chosen = search.simplest(problem.gpu_budget, found)
     shadow = _shadow_prices(search, problem.gpu_budget, found) if parameters.shadow_prices else {}
     return describe(search, problem.gpu_budget, found, chosen, shadow)
 
@@ -108,9 +105,9 @@ def _with_more_gpus(problem: AllocationProblem, more: int) -> AllocationProblem:
 def _shadow_prices(search: Search, gpu_budget: Mapping[str, int], found: Found) -> dict[str, float]:
     prices: dict[str, float] = {}
     for gpu_type in search.problem.gpu_types:
-        richer = search.best({**gpu_budget, gpu_type: gpu_budget.get(gpu_type, 0) + 1}, most=SHADOW_CANDIDATES)
-        gained = 0.0 if richer is None else richer.best.value - found.best.value
-        prices[gpu_type] = max(gained, 0.0) * search.scale
+        more = {**gpu_budget, gpu_type: gpu_budget.get(gpu_type, 0) + 1}
+        richer = search.climb(more, found.best.tolerance)
+        prices[gpu_type] = max(richer.value - found.best.value, 0.0) * search.scale
     return prices
 
 

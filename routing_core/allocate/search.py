@@ -1,23 +1,36 @@
-"""The search for instances: Benders' master proposes, the value function answers, until the gap is proven."""
+"""The search for instances: near the best fractions first; then Benders' master proposes, the value function answers.
+
+It ends where the gap is proven, or by pairs priced, with the gap it has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from routing_core.allocate.master import ROUNDING, Master, scenario_share
+from routing_core.allocate.master import ROUNDING, Master, Plane, Rounding, scenario_share
 from routing_core.allocate.problem import AllocationProblem, Floats, Integers
+from routing_core.allocate.relaxation import Relaxation
 from routing_core.allocate.value import Prices, ScenarioValue, Worth, prepare
 
-Fractions = Floats
 COARSENESS = 0.1
 """Precision of an evaluation against the gap still open: coarser repeats candidates, finer wastes rounds."""
-RELAXED_ROUNDS = 20
-"""Rounds on fractions of instances; whole ones need few more after the first dozen."""
+RELAXED_ROUNDS = 100
+"""Most rounds on fractions of instances; 60 close their gap for 20 models and 5 scenarios."""
+FIRST_PRECISION = 1e-3
+"""Precision of an evaluation before anything is known to compare it with."""
+MASTER_PART = 0.3
+"""Share that the master may leave open of the gap asked for, or of a tenth of the gap still open where that is more."""
+CLIMBS = 2
+"""Moves evaluated in one climb."""
+RELAXED_SMOOTHING = 0.5
+"""Weight of the prices before in the next ones; 0.7 took no fewer rounds."""
 RELAXED_GAP = 1e-3
 """Gap at which fractions of instances have taught enough."""
+SKETCHED = 1000
+"""Queries of a sketch, up to twice as many."""
 FINEST = 1e-8
 """Precision per real query beyond which the LP solver's tolerances do not carry."""
 
@@ -39,9 +52,12 @@ class AllocationParameters:
     worst_case_share : float in [0, 1]
         Weight of the worst scenario (per query) against the expectation.
     shadow_prices : bool
-        Whether to solve again with one more GPU of each type.
+        Whether to look for what one more GPU of each type would gain.
     max_candidates : int
         Allocations evaluated in one search before it ends with the gap it has.
+    max_pairs : int
+        Pairs of query and model priced after which no further allocation is evaluated; counted, not timed, so that
+        equal runs end alike.
     max_rounds : int
         Rounds of pricing for one allocation in one scenario.
     """
@@ -53,6 +69,7 @@ class AllocationParameters:
     worst_case_share: float = 0.0
     shadow_prices: bool = True
     max_candidates: int = 400
+    max_pairs: int = 100_000_000
     max_rounds: int = 1000
 
 
@@ -106,66 +123,131 @@ class Search:
         self.shift = float(problem.probability @ (np.asarray(problem.weight) @ problem.penalty)) / self.scale
         self.master = Master(problem, self.scale, parameters.worst_case_share)
         self._tolerance = max(parameters.gap / 10, FINEST)
-        self._cuts: dict[int, list[Prices]] = {s: [] for s in range(problem.n_scenarios) if problem.demand[s] > 0}
+        self._planes: list[list[Plane]] = [[] for _ in range(problem.n_scenarios)]
+        self._asked: list[Sequence[Prices]] = []
         self._evaluated: dict[tuple[int, ...], Evaluation] = {}
         self._values = self._value_functions()
+        self._allowance = self.parameters.max_pairs
 
-    def best(self, gpu_budget: Mapping[str, int], most: int | None = None) -> Found | None:
+    def best(self, gpu_budget: Mapping[str, int]) -> Found | None:
         """The best instances under a GPU budget; None if no instances keep the rules.
 
         Early candidates are evaluated as roughly as the bound is wide, the last ones to the gap asked for.
-        ``most`` candidates are looked at, by default as many as the parameters allow.
         """
-        if most is None:
-            self._relax(gpu_budget)
-        bound, proven, roughly = np.inf, False, 1.0
-        for _ in range(most or self.parameters.max_candidates):
-            candidate = self.master.best(gpu_budget)
+        if not self._asked:
+            self._sketch(gpu_budget)
+        bound = self._relax(gpu_budget)
+        self._allowance = self._pairs + self.parameters.max_pairs
+        self._begin(gpu_budget, bound)
+        for _ in range(self.parameters.max_candidates):
+            best = self._incumbent(gpu_budget)
+            wanted = 0.0 if best is None else self.slack(self.parameters.gap, best.value)
+            left = wanted if best is None else max(wanted, COARSENESS * (bound - best.value))
+            candidate = self.master.best(gpu_budget, MASTER_PART * left)
             if candidate is None:
                 return None
-            self.evaluate(candidate.instances, max(roughly * COARSENESS, self._tolerance))
-            best = self._incumbent(gpu_budget)
             bound = min(bound, candidate.bound)
-            roughly = bound - best.value
-            proven = roughly <= self.slack(self.parameters.gap, best.value) + self._precision
-            if proven:
+            if best is not None and (bound - best.value <= wanted + self.precision or self._exhausted):
                 break
+            self.evaluate(candidate.instances, self._roughly(bound, best))
+        best = self._incumbent(gpu_budget)
+        assert best is not None
+        wanted = self.slack(self.parameters.gap, best.value)
+        proven = bound - best.value <= wanted + self.precision
+        best = best if proven else self.evaluate(best.instances, wanted)
         return Found(best, max(bound, best.value), proven)
 
-    def _relax(self, gpu_budget: Mapping[str, int]) -> None:
-        """Learn prices where fractions of instances are best: bounds there are tight around the whole ones too.
+    def climb(self, gpu_budget: Mapping[str, int], tolerance: float) -> Evaluation:
+        """From the best instances so far follow the moves whose bounds promise most, as far as a few evaluations go."""
+        best = self._incumbent(gpu_budget)
+        assert best is not None
+        for _ in range(CLIMBS):
+            moves = [move for move in self._moves(best.instances) if self.allowed(move, gpu_budget)]
+            moves = [move for move in moves if tuple(move.tolist()) not in self._evaluated]
+            if not moves:
+                break
+            bounds = self._bounds(moves)
+            if bounds.max() <= best.value:
+                break
+            tried = self.evaluate(moves[int(bounds.argmax())], tolerance)
+            best = tried if tried.value > best.value else best
+        return best
 
-        Asked are points between the master's extreme ones and the best so far, which halves again what Kelley's
-        method would wander (in-out separation: Ben-Ameur & Neto, Networks 49(1), 2007).
+    def _begin(self, gpu_budget: Mapping[str, int], bound: float) -> None:
+        """Evaluate whole instances near the best fractions, and climb from there."""
+        relaxed = self._relaxation.solve(gpu_budget)
+        nearest = None if relaxed is None else Rounding(self.problem).of(relaxed.instances, gpu_budget)
+        if nearest is None:
+            return
+        first = self.evaluate(nearest.instances, FIRST_PRECISION)
+        self.climb(gpu_budget, self._roughly(bound, first))
+
+    def _roughly(self, bound: float, best: Evaluation | None) -> float:
+        """How precisely to evaluate while so much is open."""
+        return FIRST_PRECISION if best is None else max((bound - best.value) * COARSENESS, self._tolerance)
+
+    @property
+    def _exhausted(self) -> bool:
+        """Whether all pairs allowed have been priced."""
+        return self._pairs > self._allowance
+
+    @property
+    def _pairs(self) -> int:
+        """Pairs of query and model priced so far."""
+        return sum(function.pairs for function in self._values if function is not None)
+
+    def _relax(self, gpu_budget: Mapping[str, int]) -> float:
+        """Learn prices where fractions of instances are best; the bound they prove is tight around whole ones too.
+
+        Prices asked are smoothed over the rounds (Neame, PhD thesis, Melbourne 2000).
         """
-        centre: Fractions | None = None
-        value = -np.inf
+        smooth: tuple[Prices, ...] = ()
+        bound = np.inf
         for _ in range(RELAXED_ROUNDS):
-            candidate = self.master.relaxed(gpu_budget)
-            if candidate is None:
-                return
-            roughly = candidate.bound - value
-            if roughly <= self.slack(RELAXED_GAP, value) + self._precision:
-                return
-            extreme = candidate.instances.astype(np.float64)
-            asked = extreme if centre is None else (extreme + centre) / 2
-            tolerance = max(min(roughly, 1.0) * COARSENESS, self._tolerance)
-            worths = self._worths(asked, tolerance)
-            reached = self._value(asked, worths)
-            if reached > value:
-                centre, value = asked, reached
+            relaxed, outer = self._relaxation.solve(gpu_budget), self.master.relaxed(gpu_budget)
+            if relaxed is None or outer is None:
+                break
+            bound = min(bound, outer.bound)
+            if bound - relaxed.value <= self.slack(RELAXED_GAP, relaxed.value) + self.precision:
+                break
+            smooth = tuple(_between(a, b) for a, b in zip(smooth or relaxed.prices, relaxed.prices, strict=True))
+            self._ask(smooth)
+        return bound
 
-    def simplest(self, gpu_budget: Mapping[str, int], best: Evaluation) -> Evaluation:
+    def _sketch(self, gpu_budget: Mapping[str, int]) -> None:
+        """Ask first what a sketch of the problem, which costs next to nothing, had to be asked."""
+        sketch = _sketch_of(self.problem)
+        if sketch is None:
+            return
+        search = Search(sketch, self.parameters)
+        search._relax(gpu_budget)
+        for prices in search._asked:
+            self._ask([*prices] * self.problem.n_scenarios)
+
+    def _ask(self, prices: Sequence[Prices]) -> None:
+        """Ask the queries of every scenario what they do at its prices."""
+        self._asked.append(prices)
+        for scenario, function in enumerate(self._values):
+            if function is not None:
+                found, answer = function.learn(prices[scenario])
+                self._learn(scenario, found)
+                self._relaxation.add(scenario, answer)
+
+    def simplest(self, gpu_budget: Mapping[str, int], found: Found) -> Evaluation:
         """Of the instances as good as the best, those with the fewest changes, then the fewest GPUs."""
+        best, running = found.best, self.problem.running
+        if running is None and not found.proven:
+            return best
         gap, indifference = self.parameters.gap, self.parameters.indifference
-        tolerance = gap if self.problem.running is None else max(indifference, gap)
+        tolerance = gap if running is None else max(indifference, gap)
         threshold = best.value - self.slack(tolerance, best.value)
+        self._allowance = self._pairs + self.parameters.max_pairs
         for _ in range(self.parameters.max_candidates):
             candidate = self.master.simplest(gpu_budget, threshold)
-            if candidate is None:
+            if candidate is None or self._exhausted:
                 return best
             evaluation = self.evaluate(candidate.instances)
-            if evaluation.value >= threshold - self._precision:
+            if evaluation.value >= threshold - self.precision:
                 return evaluation
         return best
 
@@ -173,10 +255,10 @@ class Search:
         """Instances one start, stop or swap away from the plan, or seen on the way, and nearly as good; best first."""
         threshold = plan.value - self.slack(self.parameters.alternatives_within, plan.value)
         moves = [move for move in self._moves(plan.instances) if self.allowed(move, gpu_budget)]
-        promising = sorted(moves, key=lambda move: -self._bound(move))[: self.parameters.alternatives]
-        for move in promising:
-            if self._bound(move) >= threshold:
-                self.evaluate(move, self.slack(self.parameters.gap, plan.value))
+        bounds = self._bounds(moves) if moves else np.empty(0)
+        for k in np.argsort(-bounds, kind="stable")[: self.parameters.alternatives]:
+            if bounds[k] >= threshold:
+                self.evaluate(moves[k], self.slack(self.parameters.gap, plan.value))
         near = [e for e in self._allowed(gpu_budget) if e.value >= threshold and e is not plan]
         near.sort(key=lambda e: (-e.value, tuple(e.instances)))
         return near[: self.parameters.alternatives]
@@ -214,25 +296,29 @@ class Search:
         return tolerance * max(value + self.shift, 0.0)
 
     @property
-    def _precision(self) -> float:
+    def precision(self) -> float:
         """How far values and bounds are from each other when both are called exact, per real query."""
         return 2 * ROUNDING + self._tolerance
 
     def _value_functions(self) -> list[ScenarioValue | None]:
         """One value function a scenario, None where there is no demand; the first prices go to the master."""
         sample = prepare(self.problem)
+        self._relaxation = Relaxation(
+            self.problem, self.scale, self.parameters.worst_case_share, len(sample.starts), sample.cost_unit
+        )
         functions: list[ScenarioValue | None] = []
         for scenario, weight in enumerate(np.asarray(self.problem.weight, dtype=np.float64)):
             if not weight.any():
                 functions.append(None)
-                self.master.add(scenario, Prices(0.0, 0.0, np.zeros(len(self.problem.catalog))))
+                self._learn(scenario, Prices(0.0, 0.0, np.zeros(len(self.problem.catalog))))
                 continue
             function = ScenarioValue(sample, weight, max_rounds=self.parameters.max_rounds)
             functions.append(function)
+            self._relaxation.add(scenario, function.nothing())
             self._learn(scenario, function.at_no_prices())
         return functions
 
-    def _worths(self, instances: Integers | Fractions, tolerance: float) -> tuple[Worth | None, ...]:
+    def _worths(self, instances: Integers, tolerance: float) -> tuple[Worth | None, ...]:
         """Worth in each scenario; what one learns about prices the next begins from."""
         worths: list[Worth | None] = []
         hint: Prices | None = None
@@ -250,22 +336,23 @@ class Search:
         return tuple(worths)
 
     def _learn(self, scenario: int, prices: Prices) -> None:
-        self.master.add(scenario, prices)
-        self._cuts[scenario].append(prices)
+        plane = Plane.of(self.problem, scenario, prices)
+        self.master.add(scenario, plane)
+        self._planes[scenario].append(plane)
 
-    def _value(self, instances: Integers | Fractions, worths: Sequence[Worth | None]) -> float:
+    def _value(self, instances: Integers, worths: Sequence[Worth | None]) -> float:
         return self._objective([0.0 if worth is None else worth.value for worth in worths], instances)
 
-    def _bound(self, instances: Integers | Fractions) -> float:
-        """Upper bound on the value by all prices so far."""
-        problem, bounds = self.problem, []
-        for scenario in range(problem.n_scenarios):
-            cuts, demand = self._cuts.get(scenario), float(problem.demand[scenario]) or 1.0
-            budget, capacity = problem.budget(instances)[scenario] / demand, problem.capacity(instances) / demand
-            bounds.append(min(prices.bound(budget, capacity) for prices in cuts) if cuts else 0.0)
-        return self._objective(bounds, instances)
+    def _bounds(self, moves: Sequence[Integers]) -> Floats:
+        """Upper bounds on the values by all prices so far: ndarray of shape (n_moves,)."""
+        asked = np.array(moves, dtype=np.float64)
+        worths = np.empty((len(moves), self.problem.n_scenarios))
+        for scenario, planes in enumerate(self._planes):
+            fixed, slope = np.array([plane.fixed for plane in planes]), np.array([plane.slope for plane in planes])
+            worths[:, scenario] = (fixed + asked @ slope.T).min(axis=1)
+        return np.array([self._objective(row, move) for row, move in zip(worths, moves, strict=True)])
 
-    def _objective(self, worths: list[float], instances: Integers | Fractions) -> float:
+    def _objective(self, worths: Sequence[float] | Floats, instances: Integers) -> float:
         """Scenarios' worths, per real query of each, as one objective per expected real query."""
         problem, omega = self.problem, self.parameters.worst_case_share
         expected = float(self.share @ np.array(worths))
@@ -280,12 +367,13 @@ class Search:
     def _allowed(self, gpu_budget: Mapping[str, int]) -> list[Evaluation]:
         return [e for e in self._evaluated.values() if self.allowed(e.instances, gpu_budget)]
 
-    def _incumbent(self, gpu_budget: Mapping[str, int]) -> Evaluation:
+    def _incumbent(self, gpu_budget: Mapping[str, int]) -> Evaluation | None:
         """The best evaluated instances that the GPU budget allows; ties go to fewer changes, then fewer GPUs."""
         gpus = self.problem.gpus_per_instance
         return max(
             self._allowed(gpu_budget),
             key=lambda e: (e.value, -self.changes(e.instances), -int(gpus @ e.instances), tuple(e.instances)),
+            default=None,
         )
 
     def _moves(self, instances: Integers) -> list[Integers]:
@@ -295,3 +383,31 @@ class Search:
         steps = [unit[j] for j in hosted] + [-unit[j] for j in hosted]
         steps += [unit[j] - unit[k] for j in hosted for k in hosted if j != k]
         return [instances + step for step in steps]
+
+
+def _sketch_of(problem: AllocationProblem) -> AllocationProblem | None:
+    """Some of the queries in the expected scenario alone; None where that is the problem itself."""
+    expected = problem.probability @ np.asarray(problem.weight, dtype=np.float64)
+    rows = np.flatnonzero(expected)
+    rows = rows[:: max(1, len(rows) // SKETCHED)]
+    if not len(rows) or (problem.n_scenarios == 1 and len(rows) == len(expected)):
+        return None
+    weight = expected[rows] * (expected.sum() / expected[rows].sum())
+    return replace(
+        problem,
+        quality=problem.quality[rows],
+        cost=problem.cost[rows],
+        eligible=None if problem.eligible is None else problem.eligible[rows],
+        load=None if problem.load is None else problem.load[rows],
+        penalty=problem.penalty[rows],
+        weight=weight[np.newaxis],
+        scenario_weight=np.ones(1),
+        budget_usd=np.array([problem.probability @ problem.budget_usd]),
+        scenario_names=(),
+    )
+
+
+def _between(a: Prices, b: Prices) -> Prices:
+    """Prices between two, nearer to the first; they are still to be asked."""
+    part = RELAXED_SMOOTHING
+    return Prices(np.inf, part * a.budget + (1 - part) * b.budget, part * a.slot + (1 - part) * b.slot)

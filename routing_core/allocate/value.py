@@ -20,17 +20,22 @@ from ortools.linear_solver import pywraplp
 from routing_core.allocate.problem import AllocationProblem, Floats
 from routing_core.errors import SolverError
 
-GROUPS = 12
-"""Groups of queries that answer prices separately: more make fewer, dearer rounds (10–30 were fastest)."""
+GROUPS = 4
+"""Groups of queries that answer prices separately: more make fewer, dearer rounds (3–6 were fastest)."""
 SMOOTHING = 0.8
 """Weight of the best prices so far in the next ones; 0.8 took a third of the rounds that 0 takes."""
+MOST_STALLS = 20
+"""Rounds in a row without progress, of which a degenerate LP has some, after which rounding is to blame."""
 MOST_ANSWERS, KEPT_ANSWERS = 100, 40
 """Answers at which the LP is cut back, and to how many."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """The sampled queries in float64, ineligible pairs at quality −∞, costs in units of ``cost_unit`` USD."""
+    """The sampled queries in float64, ineligible pairs at quality −∞, costs in units of ``cost_unit`` USD.
+
+    Matrices are of shape (n_models, n_queries): the best model is found several queries at a time.
+    """
 
     quality: Floats
     cost: Floats
@@ -119,14 +124,16 @@ def prepare(problem: AllocationProblem) -> Sample:
         quality[~problem.eligible] = -np.inf
     positive = np.asarray(problem.cost)[np.asarray(problem.cost) > 0]
     cost_unit = float(positive.mean(dtype=np.float64)) if positive.size else 1.0
-    group = np.arange(len(quality)) * min(GROUPS, len(quality)) // max(len(quality), 1)
+    n_queries = len(quality)
+    n_groups = min(GROUPS, n_queries)
+    group = np.arange(n_queries) * n_groups // max(n_queries, 1)
     return Sample(
-        quality=quality,
-        cost=np.asarray(problem.cost, dtype=np.float64) / cost_unit,
-        load=None if problem.load is None else np.asarray(problem.load, dtype=np.float64),
+        quality=np.ascontiguousarray(quality.T),
+        cost=np.ascontiguousarray(np.asarray(problem.cost, dtype=np.float64).T / cost_unit),
+        load=None if problem.load is None else np.ascontiguousarray(np.asarray(problem.load, dtype=np.float64).T),
         penalty=np.asarray(problem.penalty, dtype=np.float64),
         cost_unit=cost_unit,
-        starts=np.searchsorted(group, np.arange(min(GROUPS, len(quality)))),
+        starts=np.searchsorted(group, np.arange(n_groups)),
         group=group,
     )
 
@@ -148,7 +155,8 @@ class ScenarioValue:
         self._share = weight / weight.sum()
         self._max_rounds = max_rounds
         self._known: list[Prices] = []
-        self._limits = (np.inf,) * (1 + sample.quality.shape[1])
+        self.pairs = 0
+        self._limits = (np.inf,) * (1 + len(sample.quality))
         self._build(())
 
     def at(self, budget: float, capacity: Floats, tolerance: float) -> Worth:
@@ -167,12 +175,12 @@ class ScenarioValue:
         self._limit(budget, capacity)
         best = min(self._known, key=lambda prices: prices.bound(budget, capacity), default=None)
         bound = np.inf if best is None else best.bound(budget, capacity)
-        value, stuck = -np.inf, False
+        value, stalls = -np.inf, 0
         for _ in range(self._max_rounds):
             self._solve()
             if bound - self._objective <= tolerance:
                 break
-            smooth = 0.0 if best is None or stuck else SMOOTHING
+            smooth = 0.0 if best is None or stalls else SMOOTHING
             prices = self._duals(capacity)
             asked = prices if best is None else smooth * self._vector(best) + (1 - smooth) * prices
             answer = self._answer(asked)
@@ -184,23 +192,29 @@ class ScenarioValue:
             progress = improved or self._objective > value
             value = self._objective
             self._add(answer)
-            if bound - value <= tolerance or (stuck and not progress):
+            stalls = 0 if progress else stalls + 1
+            if bound - value <= tolerance or stalls > MOST_STALLS:
                 break
-            stuck = smooth > 0 and not progress
         assert best is not None
         return self._worth(best, bound)
 
-    def learn(self, prices: Prices) -> None:
-        """Begin from prices that another scenario found good: similar demands have similar prices."""
+    def learn(self, prices: Prices) -> tuple[Prices, Answer]:
+        """Ask at prices found elsewhere; similar demands have similar prices. What they prove here, and the answer."""
         self._prune()
         vector = self._vector(prices)
         answer = self._answer(vector)
-        self._known.append(self._prices(vector, answer))
+        found = self._prices(vector, answer)
+        self._known.append(found)
         self._add(answer)
+        return found, answer
+
+    def nothing(self) -> Answer:
+        """Everybody waits."""
+        return self._answers[0]
 
     def at_no_prices(self) -> Prices:
         """Prices of 0: the bound of plenty, with which a search begins."""
-        prices = np.zeros(1 + self._sample.quality.shape[1])
+        prices = np.zeros(1 + len(self._sample.quality))
         return self._prices(prices, self._answer(prices))
 
     def _build(self, answers: Sequence[Answer]) -> None:
@@ -218,7 +232,7 @@ class ScenarioValue:
 
     def _nothing(self) -> Answer:
         """Everybody waits."""
-        n_groups, n_models = len(self._sample.starts), self._sample.quality.shape[1]
+        n_groups, n_models = len(self._sample.starts), len(self._sample.quality)
         deferred = -np.add.reduceat(self._share * self._sample.penalty, self._sample.starts)
         nothing, empty = np.zeros(n_groups), np.zeros((n_groups, n_models))
         return Answer(float(deferred.sum()), deferred, nothing, nothing, empty, empty)
@@ -273,25 +287,35 @@ class ScenarioValue:
     def _answer(self, prices: Floats) -> Answer:
         """Let every query take what leaves it the most: one pass over the matrices."""
         sample, share = self._sample, self._share
-        rows, n_models = np.arange(len(share)), sample.quality.shape[1]
-        slot_price = prices[1:] if sample.load is None else sample.load * prices[1:]
-        reduced = sample.quality - prices[0] * sample.cost - slot_price
-        choice = reduced.argmax(axis=1)
-        surplus = reduced[rows, choice]
-        taken = surplus > -sample.penalty
-        serving = np.where(taken, share, 0.0)
-        quality = np.where(taken, sample.quality[rows, choice], 0.0) * serving
-        load = serving if sample.load is None else serving * sample.load[rows, choice]
+        choice, surplus = self._choose(prices)
+        self.pairs += sample.quality.size
+        pair, n_models = choice * len(share) + np.arange(len(share)), len(sample.quality)
+        serving = np.where(surplus > -sample.penalty, share, 0.0)
+        quality = sample.quality.ravel()[pair]
+        quality = np.where(serving > 0, quality, 0.0) * serving
+        load = serving if sample.load is None else serving * sample.load.ravel()[pair]
         cells = sample.group * n_models + choice
         shape = (len(sample.starts), n_models)
         return Answer(
             surplus=float(share @ np.maximum(surplus, -sample.penalty)),
             value=np.add.reduceat(quality - (share - serving) * sample.penalty, sample.starts),
-            spend=np.add.reduceat(serving * sample.cost[rows, choice], sample.starts),
+            spend=np.add.reduceat(serving * sample.cost.ravel()[pair], sample.starts),
             quality=np.add.reduceat(quality, sample.starts),
             slots=_count(cells, load, shape),
             served=_count(cells, serving, shape),
         )
+
+    def _choose(self, prices: Floats) -> tuple[NDArray[np.intp], Floats]:
+        """The first model that leaves each query the most, and how much: two ndarrays of shape (n_queries,)."""
+        sample = self._sample
+        reduced = sample.cost * -prices[0]
+        reduced += sample.quality
+        reduced -= prices[1:, np.newaxis] if sample.load is None else sample.load * prices[1:, np.newaxis]
+        best, choice = reduced[0], np.zeros(reduced.shape[1], dtype=np.intp)
+        for j, row in enumerate(reduced[1:], start=1):
+            np.copyto(choice, j, where=row > best)
+            np.maximum(best, row, out=best)
+        return choice, best
 
     def _worth(self, best: Prices, bound: float) -> Worth:
         """Mix the columns as the LP does."""

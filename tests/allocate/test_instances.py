@@ -295,6 +295,51 @@ def test_an_lp_whose_last_basis_misleads_its_solver_is_built_anew() -> None:
     assert not isinstance(misled._solver, Misled)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_given_instances_are_valued_as_precisely_as_asked(seed: int) -> None:
+    """A degenerate LP makes no progress for some rounds; a valuation that stops there misses up to a tenth."""
+    rng, n, m = np.random.default_rng(seed), 400, 10
+    p = by_hand(
+        quality=rng.random((n, m)),
+        cost=rng.lognormal(-8, 0.5, (n, m)),
+        weight=np.ones((1, n)),
+        penalty=np.full(n, 0.05),
+        catalog=Catalog((api("m0"), *(hosted(f"m{j}", 1, 1) for j in range(1, m)))),
+    )
+    function = ScenarioValue(prepare(p), p.weight[0], max_rounds=1000)
+    for _ in range(6):
+        capacity = np.append(np.inf, rng.integers(0, 4, m - 1) * 0.03)
+        worth = function.at(1e-4, capacity, 1e-4)
+        assert worth.bound - 1e-4 <= worth.value <= worth.bound + 1e-9
+
+
+def test_a_search_that_may_price_little_still_proves_how_far_it_came() -> None:
+    """Past the pairs allowed no further fleet is valued: the gap is wider, the bound holds, equal runs end alike."""
+    rng, n, m = np.random.default_rng(5), 60, 6
+    p = by_hand(
+        quality=rng.random((n, m)),
+        cost=rng.lognormal(-8, 0.5, (n, m)),
+        weight=np.ones((1, n)),
+        penalty=np.full(n, 0.05),
+        budget_usd=np.array([0.006]),
+        catalog=Catalog((api("m0"), *(hosted(f"m{j}", 1 + j % 4, 1 + 4 * (j % 4)) for j in range(1, m)))),
+        gpu_budget={"h100": 9},
+    )
+    short, long = allocate(p, replace(EXACT, max_pairs=1)), allocate(p, EXACT)
+    assert short.gap > long.gap
+    assert short.status is AllocationStatus.FEASIBLE
+    assert short.objective <= long.bound + 1e-9
+    assert long.objective <= short.bound + 1e-9
+    assert replace(short, seconds=0.0) == replace(allocate(p, replace(EXACT, max_pairs=1)), seconds=0.0)
+
+
+def test_a_budget_of_0_is_explained() -> None:
+    """With every model at a price, nobody is served, the gap is closed, and a note says why."""
+    plan = allocate(by_hand(cost=np.ones((10, 2)), budget_usd=np.zeros(1)))
+    assert (plan.status, plan.gap, sum(plan.instances.values())) == (AllocationStatus.OPTIMAL, 0.0, 0)
+    assert plan.notes == ("the budget is 0 USD and no model that may run is free: nobody is served",)
+
+
 def test_worst_case_share_guards_the_worst_scenario() -> None:
     """With all weight on the worst case, the scenario that a model serves badly decides."""
     p = by_hand(
