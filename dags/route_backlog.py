@@ -160,9 +160,9 @@ def estimate(chunk: int, run: int, **context: Any) -> dict[str, Any]:
     return route.estimate_chunk(run, chunk, load_settings(), attempt=context["ti"].try_number)
 
 
-# solve and check run when no task before them failed: of an empty backlog there is no chunk to map over, Airflow skips
-# the mapped tasks, and the night still ends in a run. Airflow lets no such task follow a setup task directly, so these
-# two look the run up.
+# solve, compare and check run when no task before them failed: of an empty backlog there is no chunk to map over,
+# Airflow skips the mapped tasks, and the night still ends in a run. Airflow lets no such task follow a setup task
+# directly, so these three look the run up.
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
@@ -182,6 +182,15 @@ def write(chunk: int, run: int, **context: Any) -> dict[str, Any]:
     from routing_core.steps import route
 
     return route.write_chunk(run, chunk, load_settings(), attempt=context["ti"].try_number)
+
+
+@task(trigger_rule=TriggerRule.NONE_FAILED)
+def compare(**context: Any) -> dict[str, Any]:
+    """Value the plan against what others would make of the same night: its receipt."""
+    from routing_core.settings import load_settings
+    from routing_core.steps import route
+
+    return route.compare_run(context["ti"].xcom_pull(task_ids="open_run"), load_settings())
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
@@ -253,13 +262,13 @@ def route_backlog() -> None:
     estimated = estimate.partial(run=run).expand(chunk=chunks)
     solved = solve()
     written = write.partial(run=run).expand(chunk=chunks)
-    checked, published = check(), publish(run)
-    estimated >> solved >> written >> checked >> published
+    compared, checked, published = compare(), check(), publish(run)
+    estimated >> solved >> [written, compared] >> checked >> published
 
     # A teardown runs whatever happened to the tasks it follows, leaves the DAG run's state to them, and is cleared
     # together with open_run when tasks are cleared with what follows: a run is opened, and is closed again.
     closed = close_run(run).as_teardown(setups=run)
-    [chunks, estimated, solved, written, checked, published] >> closed
+    [chunks, estimated, solved, written, compared, checked, published] >> closed
 
 
 route_backlog()

@@ -163,6 +163,7 @@ def _timed(settings: Settings) -> list[Stage]:
         stage("estimate", route.estimate_chunk, each)
         stage("solve", route.solve_night, [one])
         stage("write", route.write_chunk, each)
+        stage("compare", route.compare_run, [one])
         stage("check", route.check_run, [one])
         stage("publish", route.publish_run, [one])
     return stages
@@ -186,7 +187,7 @@ def _totals(queries: int, stages: list[Stage], settings: Settings) -> dict[str, 
 
 
 def _within_solve(settings: Settings) -> dict[str, float]:
-    """Seconds within the stage ``solve``: gather, solve (posed, solved, verified), explain (receipts), scatter."""
+    """Seconds within the stage ``solve``: gather, solve (posed, solved, verified), explain, scatter."""
     with reading(settings) as connection:
         run = results.night(connection, DT)
     assert run is not None

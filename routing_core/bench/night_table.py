@@ -10,7 +10,7 @@ from typing import Any
 NIGHTS, BASELINE, AIRFLOW, MAPPED = "nights", "baseline", "airflow", "mapped"
 """Tables of the file, each after a line ``<!-- name -->``."""
 
-_STAGES = ("open", "list", "estimate", "solve", "write", "check", "publish")
+_STAGES = ("open", "list", "estimate", "solve", "write", "compare", "check", "publish")
 
 
 def keep_night(path: Path, figures: Mapping[str, Any]) -> None:

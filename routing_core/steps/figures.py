@@ -33,7 +33,7 @@ class Explained:
     figures : dict
         Columns of ``routing_runs``.
     tables : dict of str to list of dict
-        Rows of run_models, batches, shadow_prices and receipts.
+        Rows of run_models, run_teams, batches and shadow_prices.
     """
 
     decided: dict[str, NDArray[Any]]
@@ -77,7 +77,6 @@ def explain(
     tables = {
         **served_tables(plan, night, solution.model, solution.batch, catalog, fleet, settings, prices),
         "shadow_prices": _price_rows(problem, solution, catalog, settings),
-        "receipts": receipt_rows(problem, solution.model, night, catalog.names, settings),
     }
     return Explained(decided, figures, tables)
 
@@ -271,6 +270,5 @@ def _nothing(
             "run_teams": _team_rows(plan, settings, np.empty(0, np.int32), np.empty(0)),
             "batches": [],
             "shadow_prices": [],
-            "receipts": [],
         },
     )

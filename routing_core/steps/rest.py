@@ -129,7 +129,10 @@ def decide(
     )
     for row, slots in zip(tables["run_models"], left.capacity, strict=True):
         row["capacity_left_per_batch"] = slots
-    receipts = [{**row, "words": f"of what was left: {row['words']}"} for row in explained.tables["receipts"]]
+    receipts = []
+    if left.problem is not None and left.solution is not None:
+        lines = figures.receipt_rows(left.problem, left.solution.model, rest, catalog.names, planned)
+        receipts = [{**row, "words": f"of what was left: {row['words']}"} for row in lines]
     return figures.Explained(
         decided,
         {**explained.figures, **_figures(night, kept, decided["model"], explained.figures)},

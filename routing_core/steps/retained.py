@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,8 @@ class Retained:
         Queries it takes in a batch; None is no limit.
     team_margin : ndarray of float64, shape (n_teams,)
     night : Gathered
-    query_id : ndarray of str objects, shape (n_queries,)
+    shards : tuple of Path
+        Its estimates.
     decided : dict of str to ndarray, shape (n_queries,)
         As ``store.decisions.PARTS`` names them.
     """
@@ -52,8 +54,13 @@ class Retained:
     capacity: tuple[int | None, ...]
     team_margin: NDArray[np.float64]
     night: Gathered
-    query_id: NDArray[np.object_]
+    shards: tuple[Path, ...]
     decided: dict[str, NDArray[Any]]
+
+    @property
+    def query_id(self) -> NDArray[np.object_]:
+        """Ndarray of str objects, shape (n_queries,), read anew each time."""
+        return query_ids(self.shards, self.night.places)
 
     @property
     def is_rest(self) -> bool:
@@ -114,8 +121,15 @@ def current_night(dt: date, settings: Settings) -> Retained:
     return retained_night(run, settings)
 
 
-def retained_night(run: Row[Any], settings: Settings) -> Retained:
+def retained_night(run: Row[Any], settings: Settings, *, scratch: Path | None = None) -> Retained:
     """A solved run, from its shards.
+
+    Parameters
+    ----------
+    run : row of ``routing_runs``
+    settings : Settings
+    scratch : Path, optional
+        As for :func:`routing_core.store.gather.gather`.
 
     Raises
     ------
@@ -136,7 +150,7 @@ def retained_night(run: Row[Any], settings: Settings) -> Retained:
             remedy=f"plan the night again: routing route --dt {run.dt}",
         )
     asked = as_opened(run, settings)
-    night = gather(shards, len(models), sorted(asked.team_budgets_usd))
+    night = gather(shards, len(models), sorted(asked.team_budgets_usd), scratch=scratch)
     night, _ = familiar_or_careful(night, asked.unfamiliar_limit)
     decided = assemble(solution, night.places, PARTS)
     until = tuple(row.outcomes_until_eligible for row in models)
@@ -148,7 +162,7 @@ def retained_night(run: Row[Any], settings: Settings) -> Retained:
         capacity=tuple(row.capacity_per_batch for row in models),
         team_margin=np.array([row.cost_margin for row in teams]),
         night=as_planned(night, decided["model"], until, asked),
-        query_id=query_ids(shards, night.places),
+        shards=tuple(shards),
         decided=decided,
     )
 

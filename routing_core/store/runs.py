@@ -106,6 +106,23 @@ def claim_solve(connection: Connection, run_id: int, attempt: int) -> None:
     set_run(connection, run_id, solve_attempt=attempt)
 
 
+def claim_receipt(connection: Connection, run_id: int, solve_attempt: int) -> None:
+    """Hold a run that is still the one that was solved by this attempt.
+
+    Raises
+    ------
+    StaleAttemptError
+        If a newer attempt has solved it.
+    """
+    run = lock_run(connection, run_id)
+    require(run, "staged")
+    if run.solve_attempt != solve_attempt:
+        raise StaleAttemptError(
+            f"run {run_id}: what attempt {solve_attempt} at solving it decided was compared, "
+            f"attempt {run.solve_attempt} has solved it again"
+        )
+
+
 def mark_checked(connection: Connection, run_id: int) -> None:
     """Staged → checked."""
     run = lock_run(connection, run_id)

@@ -6,7 +6,7 @@ import pytest
 
 from routing_core.bench import baseline, night
 
-STAGES = ["open", "list", "estimate", "solve", "write", "check", "publish"]
+STAGES = ["open", "list", "estimate", "solve", "write", "compare", "check", "publish"]
 
 
 @pytest.mark.big

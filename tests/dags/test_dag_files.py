@@ -99,17 +99,18 @@ def test_parsing_a_dag_file_in_a_fresh_process_imports_nothing_heavy(name: str, 
 
 def test_publishing_sits_behind_the_check_and_every_stage_before_it(route: Any):
     stages = ["night", "verdict", "allocation", "backlog", "night_before", "open_run"]
-    stages += ["list_chunks", "estimate", "solve", "write", "check"]
+    stages += ["list_chunks", "estimate", "solve", "write", "compare", "check"]
     assert upstream(route, "publish") == set(stages)
     assert route.get_task("publish").trigger_rule == "all_success"
     assert upstream(route, "check") == set(stages) - {"check"}
     assert upstream(route, "write") >= {"solve", "estimate"}
+    assert upstream(route, "compare") == upstream(route, "write")
     assert upstream(route, "open_run") == {"night", "verdict", "allocation", "backlog", "night_before"}
 
 
 def test_only_tasks_that_may_follow_skipped_chunks_run_behind_a_skip(route: Any):
     rules = {task.task_id: str(task.trigger_rule.value) for task in route.tasks}
-    assert {name for name, rule in rules.items() if rule == "none_failed"} == {"solve", "check"}
+    assert {name for name, rule in rules.items() if rule == "none_failed"} == {"solve", "compare", "check"}
     assert set(rules.values()) == {"all_success", "none_failed", "all_done_setup_success"}
 
 

@@ -21,7 +21,7 @@ def test_every_line_of_ours_in_the_tasks_has_its_run_and_chunk(
         assert str(run_dag("route_backlog", ASK).state) == "success"
     told = [record.getMessage() for record in caplog.records if record.name == "nightshift"]
     ended = [re.match(r"\w+", line)[0] for line in told if " done " in line]
-    once = ["open_run", "list_chunks", "solve_night", "check_run", "publish_run"]
+    once = ["open_run", "list_chunks", "solve_night", "compare_run", "check_run", "publish_run"]
     assert sorted(ended) == sorted([*once, *["estimate_chunk", "write_chunk"] * 2])
     for line in told:
         assert " run_id=1" in line or line.startswith("open_run begins"), line

@@ -123,6 +123,7 @@ def night(settings: Settings, dt: date, key: str, attempt: Attempt, options: rou
     attempt("solve_night", True, run_id=run)
     for chunk in chunks:
         attempt("write_chunk", True, run_id=run, chunk=chunk)
+    attempt("compare_run", False, run_id=run)
     attempt("check_run", False, run_id=run)
     published: dict[str, Any] = attempt("publish_run", False, run_id=run)
     return published

@@ -21,7 +21,7 @@ from routing_core.route.solve import solve
 from routing_core.settings import Settings
 from routing_core.steps import estimate, figures, plan
 from routing_core.steps.estimates import estimates_for
-from routing_core.steps.route import checking, estimating, listing, opening, publishing, solving
+from routing_core.steps.route import checking, comparing, estimating, listing, opening, publishing, solving
 from routing_core.steps.route import writing as chunk_writing
 from routing_core.store import catalogs, database, decisions, gather, shards
 
@@ -159,9 +159,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "solve", _once(solve))
     monkeypatch.setattr(figures, "receipt", _once(receipt, without=3))
     monkeypatch.setattr(estimate, "estimates_for", _once(estimates_for, without=0))
-    for module in (opening, listing, estimating, solving, chunk_writing, checking, publishing):
+    for module in (opening, listing, estimating, solving, chunk_writing, comparing, checking, publishing):
         monkeypatch.setattr(module, "writing", writing)
-    for module in (listing, estimating, chunk_writing):
+    for module in (listing, estimating, chunk_writing, comparing):
         monkeypatch.setattr(module, "reading", reading)
     monkeypatch.setattr(decisions, "insert_rows", insert_slowly)
     monkeypatch.setattr(shards, "write_directory", write_slowly)

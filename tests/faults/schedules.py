@@ -72,7 +72,7 @@ class DagRun:
 
     def _tasks(self) -> list[str]:
         mapped = [f"{stage} {chunk}" for stage in ("estimate", "write") for chunk in self._chunks()]
-        return ["open", "list", *mapped, "solve", "check", "publish"]
+        return ["open", "list", *mapped, "solve", "compare", "check", "publish"]
 
     def _before(self, task: str) -> list[str]:
         stage = task.split(maxsplit=1)[0]
@@ -82,7 +82,8 @@ class DagRun:
             "estimate": ["list"],
             "solve": ["list", *(f"estimate {chunk}" for chunk in self._chunks())],
             "write": ["solve"],
-            "check": ["solve", *(f"write {chunk}" for chunk in self._chunks())],
+            "compare": ["solve"],
+            "check": ["compare", *(f"write {chunk}" for chunk in self._chunks())],
             "publish": ["check"],
         }[stage]
 
@@ -95,6 +96,7 @@ class DagRun:
             "estimate": lambda: route.estimate_chunk(run, int(chunk), settings, attempt=attempt),
             "solve": lambda: route.solve_night(run, settings, attempt=attempt),
             "write": lambda: route.write_chunk(run, int(chunk), settings, attempt=attempt),
+            "compare": lambda: route.compare_run(run, settings),
             "check": lambda: route.check_run(run, settings),
             "publish": lambda: route.publish_run(run, settings),
         }[stage]

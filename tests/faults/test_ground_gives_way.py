@@ -39,6 +39,7 @@ def finish(run: int, settings: Settings, chunks: list[int], *, attempt: int = 1)
     route.solve_night(run, settings, attempt=attempt)
     for chunk in chunks:
         route.write_chunk(run, chunk, settings, attempt=attempt)
+    route.compare_run(run, settings)
     route.check_run(run, settings)
     route.publish_run(run, settings)
 
@@ -76,6 +77,7 @@ def test_a_database_that_restarts_in_the_middle_of_a_chunk_keeps_the_old_night_a
                 route.write_chunk(run, chunk, settings, attempt=1)
             assert differences(current(settings), before) == []
             route.write_chunk(run, chunk, settings, attempt=2)
+        route.compare_run(run, settings)
         route.check_run(run, settings)
         assert route.publish_run(run, settings)["status"] == "current"
         assert as_undisturbed(settings, undisturbed) == []
@@ -205,6 +207,7 @@ def test_a_schema_upgrade_with_a_night_in_flight_stops_no_reader_and_no_step(
         for chunk in chunks:
             route.write_chunk(run, chunk, settings, attempt=1)
         maybe_upgrade("write")
+        route.compare_run(run, settings)
         route.check_run(run, settings)
         maybe_upgrade("check")
         route.publish_run(run, settings)

@@ -63,6 +63,7 @@ STAGES = {
     "estimate_chunk": "half of the files",
     "solve_night": "half of the files",
     "write_chunk": "before the transaction",
+    "compare_run": "before the transaction",
     "check_run": "before the transaction",
     "publish_run": "before the transaction",
 }

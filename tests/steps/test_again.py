@@ -53,6 +53,7 @@ def from_solve_on(settings: Settings, run_id: int, attempt: int = 2) -> None:
     route.solve_night(run_id, settings, attempt=attempt)
     for chunk in range(len(shards(settings, run_id))):
         route.write_chunk(run_id, chunk, settings, attempt=attempt)
+    route.compare_run(run_id, settings)
     route.check_run(run_id, settings)
     assert route.publish_run(run_id, settings)["status"] == "current"
 

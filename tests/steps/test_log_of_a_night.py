@@ -34,7 +34,7 @@ def test_every_line_of_a_night_by_command_has_its_run_and_chunk(world: Settings)
     told = [json.loads(line) for line in done.stderr.splitlines()]
     begun = [line["event"].removesuffix(" begins") for line in told if line["event"].endswith(" begins")]
     ends = [line for line in told if line["event"].endswith(" done")]
-    assert {"route", "open_run", "list_chunks", "solve_night", "check_run", "publish_run"} <= set(begun)
+    assert {"route", "open_run", "list_chunks", "solve_night", "compare_run", "check_run", "publish_run"} <= set(begun)
     assert sorted(begun) == sorted(line["event"].removesuffix(" done") for line in ends)
     assert all(line["seconds"] >= 0 for line in ends)
 

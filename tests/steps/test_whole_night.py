@@ -251,7 +251,7 @@ route.route(date(2026, 11, 22), load_settings(budget_usd=0.05, batch_minutes=240
 """
 
 
-@pytest.mark.parametrize("stage", ["solve_night", "check_run", "publish_run"])
+@pytest.mark.parametrize("stage", ["solve_night", "compare_run", "check_run", "publish_run"])
 def test_a_process_killed_before_publishing_leaves_the_earlier_run_current(world: Settings, stage: str):
     route.route(TONIGHT, world, run_key="a")
     before = totals(world)

@@ -1,4 +1,4 @@
-"""Route the backlog of a night: open → list → estimate → solve → write → check → publish.
+"""Route the backlog of a night: open → list → estimate → solve → write, compare → check → publish.
 
 Each function is one task: it takes ids and returns ids and counts, and can be retried at any moment.
 """
@@ -12,6 +12,7 @@ from routing_core import log
 from routing_core.errors import masked
 from routing_core.settings import Settings
 from routing_core.steps.route.checking import check_run
+from routing_core.steps.route.comparing import compare_run
 from routing_core.steps.route.estimating import estimate_chunk
 from routing_core.steps.route.listing import list_chunks
 from routing_core.steps.route.opening import open_run
@@ -23,6 +24,7 @@ from routing_core.steps.route.writing import write_chunk
 __all__ = [
     "RouteOptions",
     "check_run",
+    "compare_run",
     "estimate_chunk",
     "fail_run",
     "finish",
@@ -66,6 +68,7 @@ def finish(run_id: int, settings: Settings) -> dict[str, Any]:
         solve_night(run_id, settings)
         for chunk in chunks:
             write_chunk(run_id, chunk, settings, attempt=1)
+        compare_run(run_id, settings)
         check_run(run_id, settings)
         return publish_run(run_id, settings)
     except BaseException as error:
