@@ -62,7 +62,7 @@ class Arrival:
     team_price : ndarray of float64, shape (n_batches, n_teams), quality per USD
     load : ndarray of int64, shape (n_batches, n_models)
     exact_batches : int
-        Batches that went to the exact solver.
+        Batches whose gap was too wide when solved with others, so that they were solved by themselves.
     seconds : float
     """
 
@@ -131,7 +131,7 @@ def solve_arrival(
     batch_of : ndarray of int, shape (n_queries,), in [1, batches]
         The batch each query comes in. A query whose last batch is before cannot be served.
     parameters : Parameters
-        Batches whose gap stays above ``gap`` go to the exact solver, ``core_effort`` each.
+        Batches whose gap stays above ``gap`` are solved by themselves, ``core_effort`` each.
     money : Money
     night_price : float, quality per USD, at least 0
         With ``Money.NIGHT_PRICE``: what a planned night's budget was worth.
@@ -224,7 +224,7 @@ def _solve_stack(
     parameters: Parameters,
     books: _Books,
 ) -> int:
-    """Solve one stack into the books; how many of its batches went to the exact solver."""
+    """Solve one stack into the books; how many of its batches were then solved by themselves."""
     block = _stack_block(rows, members, stack, budget[stack])
     served = block.value.max(axis=1).sum(axis=1) - block.value[:, -1].sum(axis=1)
     found = descend(block, tolerance=0.1 * max(parameters.gap, 1e-4) * np.maximum(served, 1e-9), last_tau=LAST_TAU)
