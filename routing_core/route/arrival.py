@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from routing_core.errors import ProblemError
 from routing_core.records.assignments import DEFERRED
-from routing_core.route.block import Block, holds, to_models
+from routing_core.route.block import Block, to_models
 from routing_core.route.coupling import couple
 from routing_core.route.parameters import Parameters
 from routing_core.route.prices import Descent, descend
 from routing_core.route.problem import NO_TEAM, Problem
-from routing_core.route.prove import Search, exact, gap_width
 from routing_core.route.repair import Repair, round_shares
 from routing_core.route.rows import Rows
 from routing_core.route.serial import serial_blas
@@ -63,7 +62,7 @@ class Arrival:
     team_price : ndarray of float64, shape (n_batches, n_teams), quality per USD
     load : ndarray of int64, shape (n_batches, n_models)
     exact_batches : int
-        Batches that went to the exact solver.
+        Batches whose gap was too wide when solved with others, so that they were solved by themselves.
     seconds : float
     """
 
@@ -132,7 +131,7 @@ def solve_arrival(
     batch_of : ndarray of int, shape (n_queries,), in [1, batches]
         The batch each query comes in. A query whose last batch is before cannot be served.
     parameters : Parameters
-        Batches whose gap stays above ``gap`` go to the exact solver, ``core_effort`` each.
+        Batches whose gap stays above ``gap`` are solved by themselves, ``core_effort`` each.
     money : Money
     night_price : float, quality per USD, at least 0
         With ``Money.NIGHT_PRICE``: what a planned night's budget was worth.
@@ -225,7 +224,7 @@ def _solve_stack(
     parameters: Parameters,
     books: _Books,
 ) -> int:
-    """Solve one stack into the books; how many of its batches went to the exact solver."""
+    """Solve one stack into the books; how many of its batches were then solved by themselves."""
     block = _stack_block(rows, members, stack, budget[stack])
     served = block.value.max(axis=1).sum(axis=1) - block.value[:, -1].sum(axis=1)
     found = descend(block, tolerance=0.1 * max(parameters.gap, 1e-4) * np.maximum(served, 1e-9), last_tau=LAST_TAU)
@@ -233,10 +232,9 @@ def _solve_stack(
     bound += 1e-13 * (np.abs(bound) + block.value.shape[2] + np.einsum("pr,pr->p", found.prices, block.amount))
     choice, value = _best_whole(block, found, bound, parameters)
     hard = np.flatnonzero(_gaps(block, value, bound) > parameters.gap)
-    for p in hard:
-        tolerance = 0.5 * parameters.gap * float(served[p])
-        search = Search(tolerance, parameters.core_effort, time.perf_counter() + parameters.wall_seconds)
-        _close(block, int(p), found.prices[p], choice, value, bound, search)
+    for p in hard.tolist():
+        batch = _batch_problem(rows.problem, members[stack[p]], float(budget[stack[p]]))
+        _close(batch, p, choice, value, bound, parameters)
     _enter(rows, members, stack, block, choice, books)
     books.objective[stack], books.bound[stack], books.prices[stack] = value, np.maximum(bound, value), found.prices
     return len(hard)
@@ -277,22 +275,19 @@ def _best_whole(
 
 
 def _close(
-    block: Block,
+    batch: Problem,
     p: int,
-    prices: NDArray[np.float64],
     choice: NDArray[np.int16],
     value: NDArray[np.float64],
     bound: NDArray[np.float64],
-    search: Search,
+    parameters: Parameters,
 ) -> None:
-    """Solve one batch exactly, among the options that any better decision takes; arrays change in place."""
-    one = block.at(np.array([p]))
-    answer = exact(one, prices, choice[p], gap_width(float(bound[p]), float(value[p])), search)
-    if answer.choice is not None and holds(one, answer.choice):
-        reached = float(one.value[0, answer.choice, np.arange(len(answer.choice))].sum())
-        if reached > value[p]:
-            choice[p], value[p] = answer.choice, reached
-    bound[p] = min(bound[p], max(answer.bound, value[p]) + 1e-13 * (abs(value[p]) + block.value.shape[2]))
+    """Solve one batch by itself; arrays change in place."""
+    found = solve_nominal(batch, parameters)
+    if found.objective > value[p]:
+        choice[p, : len(batch)] = np.where(found.model == DEFERRED, batch.n_models, found.model)
+        value[p] = found.objective
+    bound[p] = max(min(bound[p], found.bound), value[p])
 
 
 def _whole(
