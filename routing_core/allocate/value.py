@@ -148,6 +148,11 @@ class ScenarioValue:
         Real queries that each sampled one stands for; not 0 throughout.
     max_rounds : int
         Rounds of pricing in one call; the bound stays proven when they run out.
+
+    Attributes
+    ----------
+    pairs : int
+        Pairs of query and model priced so far.
     """
 
     def __init__(self, sample: Sample, weight: Floats, *, max_rounds: int) -> None:
