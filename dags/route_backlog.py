@@ -16,8 +16,9 @@ is executed on `dt + 1`.
 - **A range of the past**: `airflow backfill create --dag-id route_backlog --from-date 2026-11-01 --to-date 2026-11-07`.
   Its nights stand by themselves and run side by side; with `--dag-run-conf '{"carry_over": "chained"}'` each takes up
   what the night before deferred, and waits until the run of that night has ended.
-- **One stage again**: clear what failed, and the run goes on; clear `solve` or `estimate` with what follows, and a new
-  run plans the night from the estimates there are, if input and predictor are still the same; else clear all.
+- **One stage again**: where `estimate`, `solve` or `write` failed, clear only what failed, and the run goes on. Clear
+  `solve` or `estimate` with what follows, and a new run plans the night from the estimates there are, if input and
+  predictor are still the same. Else clear all.
 - **One night by hand**: `airflow dags trigger route_backlog --conf '{"dt": "2026-11-01"}'`
 
 Emits the asset `nightshift://nights`.
