@@ -95,7 +95,8 @@ def _against_per_query(
     if matched.usd > whole.usd * (1 + WITHIN):  # whatever it trades, its fallback alone spends more
         at = np.array([found.a])
         matched = cut(lambda share: per_query(stage, _with(problem, share), at, fallback)[0], matched, whole.usd)
-    return _held(batches, whole, matched), _held(batches, whole, found.best)
+    best = found.best if found.best.usd <= whole.usd * (1 + WITHIN) else matched
+    return _held(batches, whole, matched), _held(batches, whole, best)
 
 
 def _with(problem: Problem, share: float) -> Problem:

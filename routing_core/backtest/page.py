@@ -26,9 +26,10 @@ h1 { font-size: 1.7rem; margin: 0 0 .5rem; } h2 { font-size: 1.25rem; margin: 2.
 p { max-width: 62rem; } figure { margin: 1rem 0; overflow-x: auto; } figcaption, .facts { color: var(--muted); }
 svg { height: auto; max-width: 100%; min-width: 36rem; } li { margin: .2rem 0; }
 details { margin: 1rem 0; } summary { cursor: pointer; } .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th, td { border-bottom: 1px solid var(--line); padding: .2rem .6rem; text-align: right; }
-th { color: var(--muted); font-weight: 600; } .text { text-align: left; } tr.mean td { font-weight: 600; }
+table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th, td { border-bottom: 1px solid var(--line); padding: .2rem .45rem; text-align: right; }
+th { color: var(--muted); font-weight: 600; vertical-align: bottom; white-space: normal; }
+.text { text-align: left; } tr.mean td { font-weight: 600; }
 .gain { color: var(--gain); } .loss { color: var(--loss); } .unmatched { color: var(--muted); }
 """
 _CLASSES = {Verdict.GAIN: "gain", Verdict.LOSS: "loss", Verdict.UNMATCHED: "unmatched"}

@@ -14,7 +14,8 @@ from threadpoolctl import threadpool_limits
 from routing_core.backtest.history import DRAWN_DAYS, History
 from routing_core.errors import ContractError
 from routing_core.predict.cost import cost_usd
-from routing_core.predict.fitting import fit_labels, hold_out
+from routing_core.predict.crossfit import CrossFit
+from routing_core.predict.fitting import finish, hold_out, mixed_seed
 from routing_core.predict.labels import Labels
 from routing_core.predict.predictor import Predictor
 from routing_core.predict.recipe import DEFAULT, Recipe
@@ -165,12 +166,15 @@ def _known(history: History, plan: Plan) -> Labels:
 
 
 def _estimate(known: Labels, asked: Labels, prices: NDArray[np.float64], plan: Plan, recipe: Recipe) -> Night:
-    predictor = fit_labels(known, prices, recipe, seed=plan.seed)
+    mixed = mixed_seed(recipe, plan.seed)
+    with threadpool_limits(limits=1):
+        held_out = hold_out(known, recipe, mixed)
+        predictor = finish(held_out, known, prices, recipe, mixed)
     X = predictor.features.of_labels(asked)
     mean, std = predictor.quality(X)
     margin = predictor.cost_margin.factor(BATCH)
     tokens = predictor.lengths.tokens(predictor.features.for_cost(X))
-    sample_quality, sample_cost = _sample(known, prices, recipe, plan.seed)
+    sample_quality, sample_cost = _sample(held_out.said, known, prices, recipe)
     chosen = predictor.robust.chosen
     return Night(
         name=plan.name,
@@ -192,11 +196,9 @@ def _cautious(predictor: Predictor, lower: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def _sample(
-    known: Labels, prices: NDArray[np.float64], recipe: Recipe, seed: int
+    said: CrossFit, known: Labels, prices: NDArray[np.float64], recipe: Recipe
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Out-of-fold estimates of a sample of the known queries: quality, and cost in USD."""
-    with threadpool_limits(limits=1):
-        said = hold_out(known, recipe, seed).said
     mean, _ = said.calibrated(known, shrink=recipe.shrink)
     at = _even(np.arange(len(said.rows)), SAMPLE)
     cost = cost_usd(known.input_tokens[said.rows[at]], said.tokens[at], prices)

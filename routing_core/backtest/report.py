@@ -18,7 +18,7 @@ MEANINGS = {
     "batch_vs_per_query": "Each batch solved jointly, against one query at a time by a·quality − (1 − a)·cost; same "
     "estimates, same budget and capacities in every batch. A query whose first choice is full, or would leave too "
     "little to serve the rest of its batch with the cheapest models, falls back. «Ours» and «theirs» are at matched "
-    "spend: a is bisected until mean realised spend is ours. «At their best» a is chosen in hindsight for most quality "
+    "spend: a is bisected until mean realised spend is ours. «At best» a is chosen in hindsight for most quality "
     "at no more spend than ours, and our budget is cut to that spend: a per-query router made to spend all that a plan "
     "can put to use may do worse than one that spends less.",
     "robust_vs_point": "The tenth percentile of the estimate planned with, against its mean; same predictor and "
@@ -56,11 +56,12 @@ def sections(lines: Iterable[Comparison]) -> dict[str, list[Comparison]]:
 
 
 def sentences(backtest: Backtest) -> list[str]:
-    """What was found, one sentence for each mean over budgets that people ask for first."""
+    """What was found, one sentence for each mean over budgets that people ask for first, section by section."""
     means = [line for line in backtest.comparisons if line.budget_usd is None]
     return [
         _sentence(line)
-        for line in means
+        for group in sections(means).values()
+        for line in group
         if (line.caps in ("none", "fleet")) and line.fallback in ("none", "best_feasible")
     ]
 
@@ -134,7 +135,7 @@ def cells(lines: Sequence[Comparison]) -> tuple[list[str], list[list[str]]]:
             for line, row in zip(lines, rows, strict=True)
         ]
     if section == "batch_vs_per_query":
-        head = [*head[:2], "fallback", *head[2:], "at their best: ours", "theirs", "gain, %", "±", "verdict"]
+        head = [*head[:2], "fallback", *head[2:], "at best: ours", "theirs", "gain, %", "±", "verdict"]
         rows = [[*row[:2], WORDS[line.fallback], *row[2:], *_best(line)] for line, row in zip(lines, rows, strict=True)]
     if section == "planned_vs_arrival":
         head = [*head, "planned: ours", "theirs"]

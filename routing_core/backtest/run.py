@@ -13,6 +13,7 @@ from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from routing_core.backtest.comparisons import Comparison, compare
 from routing_core.backtest.duels import Duel, allocation_duels, routing_duels
@@ -26,7 +27,7 @@ from routing_core.records.catalog import Catalog, Model, Serving
 from routing_core.workload.tiers import GPU_TYPE, fleet_catalog
 
 BUDGETS = (1.5e-4, 3e-4, 6e-4, 1.2e-3, 2.5e-3)
-"""USD per query."""
+"""USD per query, where a history's models cost such sums."""
 ROWS = 6000
 """Queries of all nights together up to which a log's own nights are repeated with other orders."""
 _METHODS = {"none": "the mean itself"}
@@ -79,7 +80,9 @@ class Options:
         Of the draws, where the history has no days; of the order queries come in.
     nights : int
         Nights of a log, or of each draw.
-    budgets : tuple of float, USD per query
+    budgets : tuple of float, USD per query, or None
+        By default :data:`BUDGETS`; as many between the cheapest model's mean cost and the dearest's, where fewer than
+        two of those lie there.
     gpus : int
         GPUs of each type for the fleets that are compared.
     catalog : Catalog or None
@@ -92,7 +95,7 @@ class Options:
 
     seeds: tuple[int, ...] = (0, 1, 2)
     nights: int = 2
-    budgets: tuple[float, ...] = BUDGETS
+    budgets: tuple[float, ...] | None = None
     gpus: int = 16
     catalog: Catalog | None = None
     recipe: Recipe = DEFAULT
@@ -141,7 +144,8 @@ def run_backtest(outcomes: Path, options: Options = Options()) -> Backtest:
         history, tuple(nights), catalog, dict.fromkeys({m.gpu_type or GPU_TYPE for m in catalog}, options.gpus)
     )
     hosted = any(model.serving is Serving.SELF_HOSTED for model in catalog)
-    duels, effective = _hold(world, list(_tasks(options, hosted)), options.jobs)
+    budgets = options.budgets or budgets_of(history)
+    duels, effective = _hold(world, list(_tasks(budgets, hosted)), options.jobs)
     if effective < LEAST_EFFECTIVE:
         raise ContractError(
             f"{outcomes}: the log shows too few of the answers that plans choose, {effective:.0f} effective, "
@@ -171,21 +175,34 @@ def _repeated(nights: list[Night], seeds: Sequence[int]) -> list[Night]:
 
 def _catalog(history: History, given: Catalog | None) -> Catalog:
     """The history's models in its order, as the catalog given has them; others by what their names and costs tell."""
-    with catch_warnings():
-        simplefilter("ignore", RuntimeWarning)  # a model that nobody saw has no mean
-        mean = np.nan_to_num(np.nanmean(history.paid, axis=0))
-    tiered = fleet_catalog(history.labels.models, mean[None])
+    tiered = fleet_catalog(history.labels.models, _mean_cost(history)[None])
     if given is None:
         return tiered
     known: dict[str, Model] = {model.name: model for model in given}
     return Catalog(tuple(known.get(model.name, model) for model in tiered))
 
 
-def _tasks(options: Options, hosted: bool) -> list[_Task]:
+def budgets_of(history: History) -> tuple[float, ...]:
+    """Budgets that bind on a history, USD per query: what it is asked about, and nothing that decides."""
+    mean = _mean_cost(history)
+    low, high = float(mean[mean > 0].min(initial=np.inf)), float(mean.max())
+    if not low < high or sum(low < usd < high for usd in BUDGETS) > 1:
+        return BUDGETS
+    return tuple(float(f"{usd:.2g}") for usd in np.geomspace(low, high, len(BUDGETS) + 2)[1:-1])
+
+
+def _mean_cost(history: History) -> NDArray[np.float64]:
+    """Mean cost of each model's answers, USD; 0 of a model that nobody saw."""
+    with catch_warnings():
+        simplefilter("ignore", RuntimeWarning)  # a model that nobody saw has no mean
+        return np.nan_to_num(np.nanmean(history.paid, axis=0))
+
+
+def _tasks(budgets: Sequence[float], hosted: bool) -> list[_Task]:
     """The longest first, so that no process waits long for the other."""
-    fleets = [_Task(Order.RANDOM, Caps.FLEET, budget) for budget in options.budgets] if hosted else []
-    capped = [_Task(order, Caps.TWICE_EVEN, budget) for budget in options.budgets for order in Order]
-    return [*capped, *fleets, *(_Task(order, Caps.NONE, budget) for budget in options.budgets for order in Order)]
+    fleets = [_Task(Order.RANDOM, Caps.FLEET, budget) for budget in budgets] if hosted else []
+    capped = [_Task(order, Caps.TWICE_EVEN, budget) for budget in budgets for order in Order]
+    return [*capped, *fleets, *(_Task(order, Caps.NONE, budget) for budget in budgets for order in Order)]
 
 
 def _hold(world: _World, tasks: list[_Task], jobs: int) -> tuple[list[Duel], float]:

@@ -26,7 +26,9 @@ def backtest(
     keep: Annotated[Path | None, typer.Option(help="Markdown file that the whole table is written to.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Draws, or orders in which a log's queries come.")] = 3,
     nights: Annotated[int, typer.Option(min=1, help="Nights of each draw, or last days of a log.")] = 2,
-    budget: Annotated[list[float] | None, typer.Option(min=0, help="USD per query; may be given again.")] = None,
+    budget: Annotated[
+        list[float] | None, typer.Option(min=0, help="USD per query; may be given again. By default five.")
+    ] = None,
     gpus: Annotated[int, typer.Option(min=1, help="GPUs of each type for the fleets compared.")] = 16,
     catalog: Annotated[Path | None, typer.Option(help="Catalog that says what the models' instances take.")] = None,
     recipe: Annotated[str, typer.Option(help="Recipe of the predictor: default or paper.")] = "default",
@@ -35,7 +37,7 @@ def backtest(
 ) -> None:
     """Replay outcomes night by night, and compare joint routing with what it replaces at matched spend."""
     from routing_core.backtest.report import render
-    from routing_core.backtest.run import BUDGETS, Options, run_backtest
+    from routing_core.backtest.run import Options, run_backtest
     from routing_core.predict.recipe import RECIPES
     from routing_core.store.catalog import read_catalog
 
@@ -49,7 +51,7 @@ def backtest(
     options = Options(
         seeds=tuple(range(seeds)),
         nights=nights,
-        budgets=tuple(sorted(set(budget or BUDGETS))),
+        budgets=tuple(sorted(set(budget))) if budget else None,
         gpus=gpus,
         catalog=known,
         recipe=RECIPES[recipe],

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing_core.records.assignments import DEFERRED
+from routing_core.route.coupling import night_capacity
 from routing_core.route.explain import worth_at_prices
-from routing_core.route.explore import within_limits
 from routing_core.route.problem import Problem
 from routing_core.route.solution import Solution
 
@@ -72,7 +72,24 @@ def aim(problem: Problem, plan: Solution, probes: Probes) -> NDArray[np.int16]:
         free = np.flatnonzero((drawn == DEFERRED) & np.isfinite(margin[:, j]))
         best = free[np.argsort(-margin[free, j], kind="stable")][: probes.quota]
         drawn[best], rank[best] = j, np.arange(len(best))
-    return within_limits(problem, drawn, rank)
+    return _within_limits(problem, drawn, rank)
+
+
+def _within_limits(problem: Problem, drawn: NDArray[np.int16], rank: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Leave to the plan those whom the limits cannot take, in the order of their rank."""
+    order = np.flatnonzero(drawn != DEFERRED)
+    order = order[np.argsort(rank[order], kind="stable")]
+    model = drawn[order]
+    taken = (model[:, None] == np.arange(problem.n_models)).cumsum(axis=0)[np.arange(len(order)), model]
+    cost = problem.cost[order, model].astype(np.float64)
+    fits = (taken <= night_capacity(problem)[model]) & (np.cumsum(cost) <= problem.budget)
+    if problem.team is not None and problem.team_budget is not None:
+        for t, usd in enumerate(problem.team_budget):
+            mine = problem.team[order] == t
+            fits &= ~mine | (np.cumsum(cost * mine) <= usd)
+    kept = drawn.copy()
+    kept[order[~fits]] = DEFERRED
+    return kept
 
 
 def admitted(problem: Problem, drawn: NDArray[np.int16]) -> Problem:

@@ -12,7 +12,7 @@ from routing_core.errors import SolverError
 from routing_core.records.assignments import DEFERRED
 from routing_core.route.problem import ROUNDING, Problem
 from routing_core.route.robust import worst_shortfall
-from routing_core.route.solution import Solution, proven_gap
+from routing_core.route.solution import Solution, Status, proven_gap
 
 AGREEMENT = 1e-9
 """Share by which a recomputed figure may differ from the reported one."""
@@ -62,19 +62,21 @@ class _Findings:
             self.found.append(what)
 
 
-def verify(problem: Problem, solution: Solution) -> Report:
+def verify(problem: Problem, solution: Solution, asked_gap: float | None = None) -> Report:
     """Recompute everything a solution claims.
 
     Parameters
     ----------
     problem : Problem
     solution : Solution
+    asked_gap : float, optional
+        The gap that was to be proven, by which a status of :attr:`~Status.PROVEN` is judged.
 
     Returns
     -------
     Report
         Whether every query has one decision that its eligibility, the budgets, each batch's capacity
-        and its deadline allow, and whether objective, spend, load, bound and gap are what is reported.
+        and its deadline allow, and whether objective, spend, load, bound, gap and status are what is reported.
     """
     n, m = problem.quality.shape
     findings = _Findings(problem, solution)
@@ -92,6 +94,7 @@ def verify(problem: Problem, solution: Solution) -> Report:
     _check_eligibility(findings, rows)
     _check_batches(findings, rows)
     _check_figures(findings, objective, spend)
+    _check_status(findings, asked_gap)
     return Report(tuple(findings.found), objective, spend)
 
 
@@ -162,3 +165,11 @@ def _check_figures(findings: _Findings, objective: float, spend: float) -> None:
     findings.expect(solution.bound >= objective, f"bound {solution.bound} is below the objective {objective}")
     gap = proven_gap(objective, solution.bound, penalties)
     findings.expect(abs(gap - solution.gap) <= AGREEMENT, f"gap is reported as {solution.gap}, recomputed {gap}")
+
+
+def _check_status(findings: _Findings, asked_gap: float | None) -> None:
+    status, gap = findings.solution.status, findings.solution.gap
+    findings.expect(status is not Status.UNDETERMINED, "status is undetermined: no solve has ended")
+    if asked_gap is not None:
+        too_wide = status is Status.PROVEN and gap > asked_gap
+        findings.expect(not too_wide, f"status is proven, but the gap is {gap}, and {asked_gap} was asked for")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from routing_core.records.assignments import DEFERRED
 from routing_core.records.catalog import Catalog
 from routing_core.route.admission import capacity_per_batch
 from routing_core.route.arrival import solve_arrival
-from routing_core.route.explore import held, lottery
+from routing_core.route.explore import MUST, held, lottery
 from routing_core.route.parameters import Parameters
 from routing_core.route.probe import Probes, admitted, aim
 from routing_core.route.problem import UNLIMITED, Problem
@@ -46,8 +47,9 @@ class Plan:
     budget : float, USD, at least 0
         What is left of the night's budget to plan with.
     propensity : ndarray of float64, shape (n_queries,), in (0, 1]
-        Probability with which each query got what it got; 1 without exploration. With exploration, the solution's
-        bound is that of the problem with the drawn queries held to their models.
+        Probability with which each query got what it got, given the draws of all others; 1 without exploration, NaN
+        of a drawn query that waits all the same. With exploration, the solution's bound is that of the problem with
+        the drawn queries held to their models.
     """
 
     problem: Problem | None
@@ -132,7 +134,7 @@ def make(
         solution = decide(posed, night, settings)
         # As a retained night can tell it again: by the probes that were made.
         problem = admitted(problem, np.where(solution.model == drawn, drawn, DEFERRED))
-    verify(posed, solution).raise_if_broken()
+    verify(posed, solution, settings.gap).raise_if_broken()
     if settings.exploration_share and number is not None:
         solution, propensity = _explore(posed, solution, night, settings, number)
     return replace(empty, problem=problem, solution=solution, propensity=propensity)
@@ -224,11 +226,13 @@ def _explore(
     problem: Problem, planned: Solution, night: Gathered, settings: Settings, number: NDArray[np.float64]
 ) -> tuple[Solution, NDArray[np.float64]]:
     """The night planned again around those who are drawn to explore, and the probability of each decision."""
-    drawn = lottery(problem, planned, settings.exploration_share, number)
-    posed = drawn.held(problem)
-    solution = decide(posed, night, settings)
-    verify(posed, solution).raise_if_broken()
-    return solution, drawn.propensity(problem, solution)
+    lots = lottery(problem, planned, settings.exploration_share, number)
+    # A gap is a share of what there is to lose, which the penalties of the drawn make more of.
+    finer = settings.model_copy(update={"gap": settings.gap / (1 + MUST * settings.exploration_share)})
+    again = partial(decide, night=night, settings=finer)
+    solution = lots.as_posed(problem, again(lots.held(problem)), settings.gap)
+    verify(held(problem, lots.drawn), solution, settings.gap).raise_if_broken()
+    return solution, lots.propensity(problem, solution, again)
 
 
 def _arrival_batches(night: Gathered, batches: int) -> NDArray[np.int32]:

@@ -119,7 +119,7 @@ def decide(
     if len(rows):
         problem = _pose(rest, night, kept, left, settings, through)
         solution = solve(problem, Parameters(gap=settings.gap, seed=settings.seed))
-        verify(problem, solution).raise_if_broken()
+        verify(problem, solution, settings.gap).raise_if_broken()
         left = replace(left, problem=problem, solution=solution, propensity=np.ones(len(rows)))
     planned = settings.model_copy(update={"batching": "planned"})
     explained = figures.explain(left, rest, catalog, loss.fleet(fleet), planned, prices)

@@ -39,6 +39,8 @@ class Retained:
         None for an API model.
     capacity : tuple of (int or None), one per model
         Queries it takes in a batch; None is no limit.
+    until : tuple of (int or None), one per model
+        Outcomes that it lacked to be planned with; None where it had them.
     team_margin : ndarray of float64, shape (n_teams,)
     night : Gathered
     shards : tuple of Path
@@ -52,6 +54,7 @@ class Retained:
     models: tuple[str, ...]
     instances: tuple[int | None, ...]
     capacity: tuple[int | None, ...]
+    until: Until
     team_margin: NDArray[np.float64]
     night: Gathered
     shards: tuple[Path, ...]
@@ -160,6 +163,7 @@ def retained_night(run: Row[Any], settings: Settings, *, scratch: Path | None = 
         models=tuple(row.model for row in models),
         instances=tuple(row.instances for row in models),
         capacity=tuple(row.capacity_per_batch for row in models),
+        until=until,
         team_margin=np.array([row.cost_margin for row in teams]),
         night=as_planned(night, decided["model"], until, asked),
         shards=tuple(shards),

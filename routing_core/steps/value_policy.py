@@ -122,10 +122,10 @@ def _night(run: Row[Any], settings: Settings, challenger: Challenger) -> _Night:
     logged = kept.decided["model"].astype(np.int64)
     at = np.asarray(pc.index_in(pa.array(kept.query_id, pa.string()), assigned.query_id).fill_null(-1))
     served = at >= 0
-    propensity, reward = np.ones(len(logged)), np.zeros(len(logged))
-    propensity[served] = assigned.propensity[at[served]]
+    propensity, reward = kept.decided["propensity"], np.zeros(len(logged))
     reward[served] = answers.quality[at[served]]
-    known = ~np.isnan(reward)
+    # A query that was drawn and had to wait all the same has no probability that is known.
+    known = ~np.isnan(reward) & ~np.isnan(propensity)
     policy, spend = _challenged(kept, settings, challenger)
     guess = partial(_guess, kept.night.mean_quality)
     return _Night(
@@ -134,7 +134,7 @@ def _night(run: Row[Any], settings: Settings, challenger: Challenger) -> _Night:
         reward=reward[known],
         logged_guess=guess(logged)[known],
         policy_guess=guess(policy)[known],
-        missing=int((~known).sum()),
+        missing=int(np.isnan(reward).sum()),
         logged_spend=float(assigned.cost_usd.sum()),
         policy_spend=spend,
     )

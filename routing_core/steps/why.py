@@ -65,7 +65,10 @@ def explain(query_id: str, settings: Settings, dt: date | None = None) -> dict[s
     kept = retained_night(run, settings)
     place = int(np.flatnonzero(kept.query_id == query_id)[0])
     candidates, prices = _candidates(kept, place, DEFERRED if decision == "deferred" else kept.models.index(row.model))
-    told = _assigned(row, candidates) if decision == "assigned" else _deferred(row, candidates)
+    if decision == "assigned":
+        told = _assigned(row, candidates, kept.until[kept.models.index(row.model)])
+    else:
+        told = _deferred(row, candidates)
     return about | told | {"candidates": candidates, "prices": prices}
 
 
@@ -106,8 +109,8 @@ def _candidates(kept: Retained, place: int, chosen: int) -> tuple[list[dict[str,
     return rows, {"budget": solution.prices.budget, "capacity": capacity}
 
 
-def _assigned(row: Row[Any], candidates: list[dict[str, Any]]) -> dict[str, Any]:
-    words = " ".join(filter(None, (_worth(row, candidates), _next(row))))
+def _assigned(row: Row[Any], candidates: list[dict[str, Any]], until: int | None = None) -> dict[str, Any]:
+    words = " ".join(filter(None, (_worth(row, candidates), _next(row, until))))
     names = ("model", "batch_no", "runner_up", "regret", "propensity")
     return {name: getattr(row, name) for name in names} | {"words": words}
 
@@ -125,14 +128,18 @@ def _worth(row: Row[Any], candidates: list[dict[str, Any]]) -> str:
     )
 
 
-def _next(row: Row[Any]) -> str:
+def _next(row: Row[Any], until: int | None) -> str:
     """What else it might have got, and by how much that is worse; or why it did not get what is better."""
     other = row.runner_up or WAITING
     if row.regret is None:
         return ""
     if row.regret >= 0:
         return f"Next is {other}, worth {row.regret:.3f} less."
-    why = "it was drawn to explore" if row.propensity < 0.5 else "the two are nearly tied, and a limit decided"
+    why = "the two are nearly tied, and a limit decided"
+    if until is not None:
+        why = f"it probes {row.model}, {until} outcomes until that is eligible"
+    elif row.propensity < 0.5:
+        why = "it was drawn to explore"
     return f"By itself {other} is worth {-row.regret:.2g} more: {why}."
 
 

@@ -40,7 +40,7 @@ class Assigned:
         Sorted names.
     model, task : ndarray of int32, shape (n_assigned,)
         Indices into them.
-    mean_quality, cost_usd, propensity : ndarray of float64, shape (n_assigned,)
+    mean_quality, cost_usd : ndarray of float64, shape (n_assigned,)
         As planned.
     since, until : ndarray of int64, shape (n_assigned,)
         Days since 1970 of the partitions whose outcomes are of this run: from ``since`` to before ``until``. A
@@ -55,7 +55,6 @@ class Assigned:
     task: NDArray[np.int32]
     mean_quality: NDArray[np.float64]
     cost_usd: NDArray[np.float64]
-    propensity: NDArray[np.float64]
     since: NDArray[np.int64]
     until: NDArray[np.int64]
 
@@ -189,7 +188,7 @@ def executed_nights(connection: Connection, first: date, last: date) -> list[dat
 
 def read_assigned(connection: Connection, run_id: int) -> Assigned:
     """The assignments of a run, fetched in portions."""
-    names = ("query_id", "model", "task", "mean_quality", "cost_usd", "propensity")
+    names = ("query_id", "model", "task", "mean_quality", "cost_usd")
     query = select(*(assignments.c[name] for name in names)).where(assignments.c.run_id == run_id)
     rows = connection.execution_options(yield_per=_AT_ONCE).execute(query.order_by(assignments.c.query_id))
     parts: dict[str, list[pa.Array]] = {name: [] for name in names}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_histories import QUICK, write_long, write_wide
+from small_histories import QUICK, trade_off_world, write_long, write_wide
 
 from routing_core.backtest.comparisons import margin
 from routing_core.backtest.duels import routing_duels
@@ -18,7 +18,7 @@ from routing_core.backtest.matching import Pair
 from routing_core.backtest.replay import plan_nights, replay
 from routing_core.backtest.report import render
 from routing_core.backtest.routings import as_they_come, better_nights, night_by_night, objective
-from routing_core.backtest.run import Backtest, Options, run_backtest
+from routing_core.backtest.run import BUDGETS, Backtest, Options, budgets_of, run_backtest
 from routing_core.backtest.stage import Caps, Order, Result, Stage, set_stage
 from routing_core.errors import ContractError
 from routing_core.route.verdict import WITHIN, Verdict
@@ -193,6 +193,16 @@ def test_too_thin_a_log_is_refused(tmp_path: Path) -> None:
         run_backtest(root, Options(seeds=(0,), nights=1, budgets=(4e-4,), recipe=QUICK, jobs=1))
 
 
+def test_budgets_are_such_that_they_bind(tmp_path: Path) -> None:
+    """The usual ones where models cost such sums; between the cheapest and the dearest where they cost others."""
+    quality, cost = trade_off_world(300)
+    assert budgets_of(read_history(write_wide(tmp_path / "usual.parquet", 300, quality, cost))) == BUDGETS
+    dear = budgets_of(read_history(write_wide(tmp_path / "dear.parquet", 300, quality, 100 * cost)))
+    low, high = 100 * cost.mean(axis=0).min(), 100 * cost.mean(axis=0).max()
+    assert len(dear) == len(BUDGETS)
+    assert low < dear[0] < dear[-1] < high
+
+
 @pytest.mark.big
 def test_what_the_public_outcomes_must_show(routerbench_file: Path) -> None:
     """Batch over per-query, best-feasible, no caps, at matched spend: by predicted spend ≥ +3 %, random ≥ +0.3 %."""
@@ -201,7 +211,7 @@ def test_what_the_public_outcomes_must_show(routerbench_file: Path) -> None:
     for order, bar in ((Order.PREDICTED_SPEND, 3.0), (Order.RANDOM, 0.3)):
         stage = set_stage(history, nights, order)
         pairs = []
-        for budget in Options().budgets:
+        for budget in budgets_of(history):
             for duel in routing_duels(stage, order, Caps.NONE, budget):
                 if duel.name == "batch_vs_per_query" and duel.fallback == "best_feasible":
                     pairs.append(duel.pair)

@@ -11,7 +11,7 @@ import pytest
 
 from routing_core.errors import SolverError
 from routing_core.route.problem import Problem
-from routing_core.route.solve import Solution, solve
+from routing_core.route.solve import Solution, Status, solve
 from routing_core.route.verify import verify
 
 
@@ -52,6 +52,7 @@ BREAKS: list[tuple[Callable[[Solution], Solution], str]] = [
     (lambda s: replace(s, spend=0.0), "spend is reported"),
     (lambda s: replace(s, load=s.load + 1), "load is reported"),
     (lambda s: replace(s, gap=0.5), "gap is reported"),
+    (lambda s: replace(s, status=Status.UNDETERMINED), "status is undetermined"),
 ]
 
 
@@ -75,3 +76,12 @@ def test_overspending_is_found(night: Problem, kit: Any) -> None:
     solution = solve(night)
     assert "over the budget" in str(verify(replace(night, budget=2.0), solution).violations)
     assert "team 0 spends" in str(verify(replace(night, team_budget=np.array([0.5])), solution).violations)
+
+
+def test_what_is_called_proven_has_the_gap_that_was_asked_for(night: Problem) -> None:
+    """A sound plan whose bound leaves five per cent open: proven at ten, not at one."""
+    solution = solve(night)
+    loose = replace(solution, bound=solution.objective / 0.95, gap=0.05)
+    assert verify(night, loose, 0.1).ok
+    assert "status is proven, but the gap is 0.05" in str(verify(night, loose, 0.01).violations)
+    assert verify(night, replace(loose, status=Status.LIMITED), 0.01).ok

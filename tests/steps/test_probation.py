@@ -13,6 +13,7 @@ from routing_core.settings import Settings
 from routing_core.steps import demand, figures, read, retained, route
 from routing_core.steps.allocate import allocate
 from routing_core.steps.value_policy import Challenger, _estimated_anew, value_policy
+from routing_core.steps.why import explain
 from routing_core.store import predictors, versions
 from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading
@@ -47,6 +48,17 @@ def test_a_newcomer_is_probed_within_its_quota_until_it_has_its_outcomes(world: 
     with reading(asked) as connection:
         log = connection.execute(text("SELECT query_id, model, propensity FROM assignments")).all()
         used = connection.execute(text("SELECT predictor_id FROM nights")).scalar_one()
+        probe = connection.execute(
+            text(
+                "SELECT a.query_id, a.regret, m.model, m.outcomes_until_eligible AS until FROM assignments a "
+                "JOIN run_models m ON m.run_id = a.run_id AND m.model = a.model "
+                "WHERE m.outcomes_until_eligible IS NOT NULL ORDER BY a.regret, a.query_id"
+            )
+        ).first()
+    assert probe is not None
+    assert probe.regret < 0
+    words = explain(probe.query_id, asked)["words"]
+    assert f"it probes {probe.model}, {probe.until} outcomes until that is eligible." in words
     names, chosen, chance = zip(*log, strict=True)
     truth = World(asked.seed, read_catalog(asked.catalog_file))
     log_outcomes(asked.home, truth, logged_on=date(2026, 11, 23), query_ids=names, models=chosen, propensity=chance)

@@ -13,6 +13,7 @@ from routing_core.settings import Settings
 from routing_core.steps import retained, route
 from routing_core.steps.plan import decide
 from routing_core.steps.value_policy import Challenger, value_policy
+from routing_core.steps.why import explain
 from routing_core.store.catalog import read_catalog
 from routing_core.store.database import reading, writing
 from routing_core.workload.synthetic import log_outcomes
@@ -47,6 +48,8 @@ def test_a_night_that_explores_passes_its_checks_and_says_with_which_probability
     propensity = np.array([row.propensity for row in rows])
     assert ((propensity > 0) & (propensity <= 1)).all()
     assert 0.02 < (propensity < 0.5).mean() < 0.3
+    drawn = fetch(exploring, "SELECT query_id FROM assignments WHERE propensity < 0.5 AND regret < 0 ORDER BY query_id")
+    assert "more: it was drawn to explore." in explain(drawn[0].query_id, exploring)["words"]
     first = {row.query_id: row.model for row in rows}
     route.route(TONIGHT, exploring.model_copy(update={"chunks": 1}), run_key="b")
     again = fetch(exploring, "SELECT a.query_id, a.model FROM assignments a JOIN nights n ON n.run_id = a.run_id")
