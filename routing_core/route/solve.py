@@ -15,7 +15,7 @@ from routing_core.records.assignments import DEFERRED
 from routing_core.route.batches import crowded_deadlines, deal, uncrowd
 from routing_core.route.coupling import couple
 from routing_core.route.decide import decide
-from routing_core.route.few_solve import solve_few
+from routing_core.route.few.solve import solve_few
 from routing_core.route.kinds import FEW
 from routing_core.route.night import night_prices
 from routing_core.route.parameters import Parameters

@@ -9,11 +9,11 @@ import pytest
 
 from routing_core.route.block import holds
 from routing_core.route.coupling import couple
-from routing_core.route.few import Few
-from routing_core.route.few_beam import beam
-from routing_core.route.few_plan import Plan
-from routing_core.route.few_prices import Descent
-from routing_core.route.few_solve import solve_few
+from routing_core.route.few.beam import beam
+from routing_core.route.few.matrices import Few
+from routing_core.route.few.plan import Plan
+from routing_core.route.few.prices import Descent
+from routing_core.route.few.solve import solve_few
 from routing_core.route.parameters import Parameters
 from routing_core.route.passes import certify
 from routing_core.route.prices import descend

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dposv
 
-from routing_core.route.few import Few
+from routing_core.route.few.matrices import Few
 from routing_core.route.prices import COOLING, FIRST_DAMPING, FIRST_TAU, LAST_TAU, SETTLED, STEPS_PER_TAU
 
 NEGLIGIBLE = 1e-30

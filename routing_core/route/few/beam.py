@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from routing_core.route.few import Few
-from routing_core.route.few_plan import SLACK
+from routing_core.route.few.matrices import Few
+from routing_core.route.few.plan import SLACK
 
 BEAM = 100
 """Partial decisions kept from query to query."""

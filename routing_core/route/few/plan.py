@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from routing_core.route.few import Few
+from routing_core.route.few.matrices import Few
 from routing_core.route.repair import TINY
 
 SLACK = 1e-13

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from routing_core.route.block import Block, to_models
 from routing_core.route.exchange import exchange
-from routing_core.route.few import Few
-from routing_core.route.few_beam import beam
-from routing_core.route.few_plan import Plan
-from routing_core.route.few_prices import Descent, Point
+from routing_core.route.few.beam import beam
+from routing_core.route.few.matrices import Few
+from routing_core.route.few.plan import Plan
+from routing_core.route.few.prices import Descent, Point
 from routing_core.route.parameters import Parameters
 from routing_core.route.passes import Certificate, allowance
 from routing_core.route.prove import Incumbent
