@@ -245,4 +245,4 @@ def test_solve_cleared_with_what_follows_plans_the_night_from_the_estimates_ther
     plan = "SELECT assigned, deferred, rejected, objective FROM routing_runs WHERE run_id = :run"
     assert fetch(living, plan, run=current()) == fetch(living, plan, run=before)
     again = {task for task, number in tries().items() if number > tried[task]}
-    assert again == {"open_run", "solve", "write", "check", "publish", "close_run"}
+    assert again == {"open_run", "solve", "write", "compare", "check", "publish", "close_run"}
