@@ -5,7 +5,7 @@ cost budget and the capacity of the allocation with `for_date = dt`, and publish
 is executed on `dt + 1`.
 
     night ──▶ verdict, allocation, backlog, night_before ──▶ open_run ──▶ list_chunks
-          ──▶ estimate (mapped) ──▶ solve ──▶ write (mapped) ──▶ check ──▶ publish ──▶ close_run
+          ──▶ estimate (mapped) ──▶ solve ──▶ write (mapped), compare ──▶ check ──▶ publish ──▶ close_run
 
 - **Waits** (deferred) for the verdict for `dt`, the allocation for `dt`, the backlog of `dt` and, when nights are
   chained, the current run of `dt - 1`. When the limit passes, a scheduled run goes on with the reigning champion and
@@ -18,7 +18,7 @@ is executed on `dt + 1`.
   what the night before deferred, and waits until the run of that night has ended.
 - **One stage again**: where `estimate`, `solve` or `write` failed, clear only what failed, and the run goes on. Clear
   `solve` or `estimate` with what follows, and a new run plans the night from the estimates there are, if input and
-  predictor are still the same. Else clear all.
+  predictor are still the same; so too where `compare`, `check` or `publish` failed. Else clear all.
 - **One night by hand**: `airflow dags trigger route_backlog --conf '{"dt": "2026-11-01"}'`
 
 Emits the asset `nightshift://nights`.

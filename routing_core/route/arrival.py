@@ -21,9 +21,9 @@ from routing_core.route.prices import Descent, descend
 from routing_core.route.problem import NO_TEAM, Problem
 from routing_core.route.repair import Repair, round_shares
 from routing_core.route.rows import Rows
-from routing_core.route.serial import serial_blas
 from routing_core.route.solution import Prices, Solution, Status, proven_gap
 from routing_core.route.solve import solve_nominal
+from routing_core.route.threads import serial_blas
 
 TOGETHER = 1 << 14
 """Queries of the batches that are solved together: their arrays stay in cache."""

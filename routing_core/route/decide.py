@@ -89,7 +89,7 @@ def _attempts(
     if rows.coupling.group is None:
         yield _restarted(rows, model.copy(), nearest(certificate.margin, FEW), night), pool
     start, again = certificate.choice, near
-    if night.plan is not None:  # where rows are alike, the nearest are of too few kinds
+    if night.plan is not None:  # it came with the prices; where rows are alike, the nearest are of too few kinds
         many = nearest(certificate.margin, SPREAD * pool)
         start, again = model, many[:: -(-len(many) // pool)]
     yield _repaired(rows, start.copy(), again, prices, enough, 2 * CANDIDATES), pool

@@ -80,11 +80,9 @@ def night_prices(rows: Rows, parameters: Parameters) -> NightPrices:
         held = _hold(rows, np.arange(n))
         tolerance = _tolerance(held.block, parameters.gap)
         found = descend(held.block, tolerance=tolerance, max_passes=parameters.max_passes)
-        return (
-            _as_prices(found, everything)
-            if held.kinds is None
-            else _final(everything, held, found, tolerance, parameters)
-        )
+        if held.kinds is not None:
+            return _final(everything, held, found, tolerance, parameters)
+        return _as_prices(found, everything)
     held = _hold(rows, np.arange(n) if n <= parameters.sample else _sample(n, parameters))
     found = _first(held.block, max(parameters.gap, COARSE), parameters)
     tolerance = _tolerance(held.block, parameters.gap) / held.share
@@ -231,6 +229,7 @@ def _continue(
         last_tau=last_tau,
         settled=settled,
         max_passes=max(parameters.max_passes - found.passes, 1),
+        workers=parameters.workers,
     )
     return replace(rest, passes=found.passes + rest.passes)
 

@@ -29,7 +29,7 @@ class Parameters:
         Most queries in an exact core.
     core_effort : float
         Deterministic time of all exact cores of one solve together, about a second each; for branch and bound over
-        an LP, 400 nodes.
+        an LP, 400 nodes of 240 kinds of queries, and fewer of more.
     robust_solves : int
         Most ordinary solves that budgeted uncertainty may take.
     threads : int

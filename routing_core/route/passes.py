@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from routing_core.route.rows import STRETCH, Rows, Settled, first_best, tiles
+from routing_core.route.rows import STRETCH, TILE, Rows, Settled, first_best, tiles
 
 CERTAINTY = np.float32(4e-6)
 """Margin, as a share of 1 and what is compared, under which float32 does not decide."""
@@ -119,20 +119,23 @@ def narrow(wide: Remainder, prices: NDArray[np.float64], radius: NDArray[np.floa
         return used, value, size
 
     parts = rows.over_stretches(work)
-    index = np.flatnonzero(~(doubt > 0))  # where prices may go anywhere, doubt is no number
+    doubt[np.isnan(doubt)] = -np.inf  # a price beyond what float32 holds, on a cost of zero
+    index = np.flatnonzero(doubt <= 0)
     if len(index) < least:
         index = nearest(doubt, least)
     used = np.sum([part[0] for part in parts], axis=0)
     used -= rows.coupling.group_usage(choice[index], rows.paid(choice[index], index), index)
+    taken = rows.coupling.usage(used)
     settled = Settled(
         rows.settled.value + sum(part[1] for part in parts) - float(rows.worth(choice[index], index).sum()),
         rows.penalties - float(np.sum(rows.problem.penalty[index], dtype=np.float64)),
-        rows.settled.rounding + 64 * EPSILON * (len(rows) + sum(part[2] for part in parts)),
+        rows.settled.rounding + (64 + len(parts)) * EPSILON * (len(rows) + sum(part[2] for part in parts)),
+        rows.settled.used + np.abs(taken),
     )
     if len(index) == len(rows):
         return wide
     return Remainder(
-        rows.subset(index, rows.coupling.amount - rows.coupling.usage(used), settled),
+        rows.subset(index, rows.coupling.amount - taken, settled),
         wide.index[index],
         wide.expanded(choice),
         np.maximum(wide.low, low),
@@ -168,11 +171,14 @@ def certify(rows: Rows, prices: NDArray[np.float64]) -> Certificate:
 def allowance(rows: Rows, prices: NDArray[np.float64], size: float) -> float:
     """Most that float64 can have lost: a few roundings in each term, and one per addition within a stretch.
 
-    Each reduced value is off by at most 4 ε times the size of its parts, each partial sum by ε times its own.
+    Each reduced value is off by at most 4 ε times the size of its parts, each partial sum by ε times its own. What
+    settled rows use was taken off the amounts: it is summed one by one within a tile, and then by tiles.
     """
     paid = float(np.abs(prices) @ np.abs(rows.coupling.amount))
+    taken = float(np.sum(np.abs(prices) * rows.settled.used))
     parts = size + 2.0 * len(rows) + 2.0 * paid
-    return rows.settled.rounding + 8.0 * EPSILON * parts + EPSILON * (len(rows) / STRETCH + 32.0) * (size + paid)
+    sums = (len(rows) / STRETCH + 32.0) * (size + paid) + 2.0 * TILE * taken
+    return rows.settled.rounding + EPSILON * (8.0 * parts + sums)
 
 
 def nearest(margin: NDArray[np.floating], count: int) -> NDArray[np.intp]:

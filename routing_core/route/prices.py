@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing_core.route.block import Block
+from routing_core.route.threads import by_threads
 
 FIRST_TAU = 0.05
 """Smoothing at which a cold start begins, quality units."""
@@ -27,7 +28,7 @@ SETTLED = 0.3
 """Distance from the smoothed minimum, a share of what smoothing costs, at which it is lowered."""
 STEPS_PER_TAU = 30
 """Most Newton steps before smoothing is lowered regardless."""
-IN_CACHE = 4096
+IN_CACHE = 8192
 """Queries of one problem that are smoothed at a time."""
 
 
@@ -88,6 +89,7 @@ def descend(
     last_tau: float = LAST_TAU,
     settled: float = SETTLED,
     max_passes: int = 200,
+    workers: int = 1,
 ) -> Descent:
     """Minimise the dual of every problem in the block.
 
@@ -104,6 +106,8 @@ def descend(
         Distance from the smoothed minimum, a share of what smoothing costs, at which it is lowered or the descent ends.
     max_passes : int
         Most evaluations.
+    workers : int
+        Threads that share an evaluation.
     """
     count, limits = block.amount.shape
     money = _money_scale(block)
@@ -111,7 +115,7 @@ def descend(
     tolerance = np.broadcast_to(np.asarray(tolerance, dtype=np.float64), (count,))
     scaled = _scaled(block, money)
     state = _State(prices, np.full(count, first_tau), np.full(count, FIRST_DAMPING), np.zeros(count, dtype=np.int64))
-    point = _evaluate(scaled, prices, state.tau)
+    point = _evaluate(scaled, prices, state.tau, workers)
     passes, open_ = 1, np.arange(count)
     while limits and passes < max_passes and len(open_):
         step = _step(state, point, open_, state.damping[open_])
@@ -123,8 +127,8 @@ def descend(
             excess[likely] = _foretold(point, at, _step(state, point, at, np.zeros(len(at))))
         at_rest = (excess <= near) | (state.steps[open_] >= STEPS_PER_TAU)
         done = at_rest & ((point.loss[open_] + excess <= tolerance[open_]) | (state.tau[open_] <= last_tau))
-        _cool(scaled, state, point, open_[at_rest & ~done], last_tau)
-        _newton_step(scaled, state, point, open_[~at_rest], step[~at_rest])
+        _cool(scaled, state, point, open_[at_rest & ~done], last_tau, workers)
+        _newton_step(scaled, state, point, open_[~at_rest], step[~at_rest], workers)
         passes += int(not done.all())
         open_ = open_[~done]
     hessian = point.hessian * money[:, :, None] * money[:, None, :]
@@ -159,13 +163,17 @@ def _scaled(block: Block, money: NDArray[np.float64]) -> Block:
     return Block(block.value, cost, block.amount / money, block.effect, block.group, block.count)
 
 
-def _evaluate(block: Block, prices: NDArray[np.float64], tau: NDArray[np.float64]) -> _Point:
+def _evaluate(block: Block, prices: NDArray[np.float64], tau: NDArray[np.float64], workers: int) -> _Point:
     """Value, gradient, Hessian of the smoothed dual, and what smoothing adds to the bound."""
     queries = block.value.shape[2]
     if len(prices) > 1 or queries <= IN_CACHE:
         return _evaluate_at_once(block, prices, tau)
-    nothing, pieces = np.zeros_like(block.amount), range(0, queries, IN_CACHE)
-    parts = [_evaluate_at_once(block.columns(slice(s, s + IN_CACHE), nothing), prices, tau) for s in pieces]
+    nothing = np.zeros_like(block.amount)
+
+    def work(start: int) -> _Point:
+        return _evaluate_at_once(block.columns(slice(start, start + IN_CACHE), nothing), prices, tau)
+
+    parts = by_threads(work, range(0, queries, IN_CACHE), workers)
     value, gradient, hessian, loss = (
         np.sum([getattr(part, name) for part in parts], axis=0) for name in ("value", "gradient", "hessian", "loss")
     )
@@ -216,12 +224,14 @@ def _moments(
     return usage, hessian / tau[:, None, None]
 
 
-def _newton_step(block: Block, state: _State, point: _Point, at: NDArray[np.intp], step: NDArray[np.float64]) -> None:
+def _newton_step(
+    block: Block, state: _State, point: _Point, at: NDArray[np.intp], step: NDArray[np.float64], workers: int
+) -> None:
     """One damped, projected step for the problems ``at``; kept only where it lowers the smoothed dual."""
     if not len(at):
         return
     trial = state.prices[at] + step
-    new = _evaluate(block.at(at), trial, state.tau[at])
+    new = _evaluate(block.at(at), trial, state.tau[at], workers)
     better = new.value <= point.value[at] + 1e-14 * np.abs(point.value[at])
     state.damping[at] = np.where(better, np.maximum(state.damping[at] * 0.1, 1e-10), state.damping[at] * 10.0)
     state.steps[at] += 1
@@ -243,14 +253,14 @@ def _step(state: _State, point: _Point, at: NDArray[np.intp], damping: NDArray[n
     return np.maximum(state.prices[at] + solved[..., 0], 0.0) - state.prices[at]
 
 
-def _cool(block: Block, state: _State, point: _Point, at: NDArray[np.intp], last_tau: float) -> None:
+def _cool(block: Block, state: _State, point: _Point, at: NDArray[np.intp], last_tau: float, workers: int) -> None:
     """Lower the smoothing of the problems ``at``, whose minimum is reached."""
     if not len(at):
         return
     state.tau[at] = np.maximum(state.tau[at] * COOLING, last_tau)
     state.damping[at] = FIRST_DAMPING
     state.steps[at] = 0
-    point.take_over(_evaluate(block.at(at), state.prices[at], state.tau[at]), at)
+    point.take_over(_evaluate(block.at(at), state.prices[at], state.tau[at], workers), at)
 
 
 def _foretold(point: _Point, at: NDArray[np.intp], step: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -15,13 +14,13 @@ from routing_core.route.block import Block
 from routing_core.route.coupling import Coupling, night_capacity
 from routing_core.route.kinds import FEW, PROBE, Kinds, fingerprints, grouped, likely
 from routing_core.route.problem import Problem
+from routing_core.route.threads import by_threads
 
-TILE = 4096
-"""Rows whose reduced values fit in a core's cache."""
-STRETCH = 16 * TILE
+TILE = 1 << 14
+"""Rows whose reduced values fit in a core's cache; fewer, and threads wait for the interpreter more than they work."""
+STRETCH = 4 * TILE
 """Rows that one thread takes at a time; sums are kept by stretch, so threads change nothing."""
 
-Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
@@ -36,11 +35,14 @@ class Settled:
         What deferring all of them would have cost.
     rounding : float, quality units
         Most that float64 can have lost in ``value``.
+    used : ndarray of float64, shape (n_limits,), or 0
+        What they use of the limits.
     """
 
     value: float = 0.0
     penalties: float = 0.0
     rounding: float = 0.0
+    used: NDArray[np.float64] | float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,12 @@ class Rows:
         if not self.repeated:
             return None
         parts = [rows[s : s + STRETCH] for s in range(0, len(rows), STRETCH)]
-        kinds = grouped(np.concatenate(self._by_threads(lambda part: fingerprints(self._words(part)), parts)))
+        kinds = grouped(np.concatenate(by_threads(lambda part: fingerprints(self._words(part)), parts, self.workers)))
         alike = np.split(rows[kinds.first[kinds.member]], range(STRETCH, len(rows), STRETCH))
-        same = self._by_threads(
+        same = by_threads(
             lambda pair: np.array_equal(self._words(pair[0]), self._words(pair[1])),
             list(zip(parts, alike, strict=True)),
+            self.workers,
         )
         return kinds if all(same) else None
 
@@ -218,13 +221,9 @@ class Rows:
 
     def over_stretches(self, work: Callable[[slice], Result]) -> list[Result]:
         """Results of ``work`` on every stretch of rows, in order, by as many threads as there are workers."""
-        return self._by_threads(work, [slice(s, min(s + STRETCH, len(self))) for s in range(0, len(self), STRETCH)])
-
-    def _by_threads(self, work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-        if self.workers == 1 or len(parts) == 1:
-            return [work(part) for part in parts]
-        with ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(work, parts))
+        return by_threads(
+            work, [slice(s, min(s + STRETCH, len(self))) for s in range(0, len(self), STRETCH)], self.workers
+        )
 
     def paid(self, model: NDArray[np.integer], rows: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
         """What each row's decision costs, USD; 0 where deferred."""

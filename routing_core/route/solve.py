@@ -24,8 +24,8 @@ from routing_core.route.problem import Problem
 from routing_core.route.prove import Incumbent, is_proven, prove, prove_at_once
 from routing_core.route.robust import solve_robust
 from routing_core.route.rows import Rows
-from routing_core.route.serial import serial_blas
 from routing_core.route.solution import Prices, Solution, Status, proven_gap
+from routing_core.route.threads import serial_blas
 
 __all__ = ["Parameters", "Prices", "Solution", "Status", "solve"]
 

@@ -18,6 +18,8 @@ from routing_core.route.block import Block
 
 SIZES = (512, 2048, 8192)
 """Columns that take part, more while the bound is not met."""
+STEPS, STEPS_AT_LEAST = 5, 2000
+"""Simplex steps for each column, and beside them, after which a program is given up."""
 WIDTHS = (1e-3, 1e-2, 1e-1, np.inf)
 """Most that an option loses, quality units, to take part; more once all columns do."""
 
@@ -155,6 +157,7 @@ def _solve(block: Block, prices: NDArray[np.float64], width: float) -> Vertex | 
         b_eq=np.ones(len(count)),
         bounds=(0, 1),
         method="highs-ds",
+        options={"maxiter": STEPS * len(count) + STEPS_AT_LEAST},
     )
     if found.status != 0:
         return None

@@ -33,7 +33,7 @@ class Explained:
     figures : dict
         Columns of ``routing_runs``.
     tables : dict of str to list of dict
-        Rows of run_models, run_teams, batches and shadow_prices.
+        Rows of run_models, run_teams, batches and shadow_prices; and receipts of what was left of another run.
     """
 
     decided: dict[str, NDArray[Any]]

@@ -106,6 +106,17 @@ def claim_solve(connection: Connection, run_id: int, attempt: int) -> None:
     set_run(connection, run_id, solve_attempt=attempt)
 
 
+def require_solved(run: Row[Any]) -> None:
+    """Refuse a run that has not been solved.
+
+    Raises
+    ------
+    RunStateError
+    """
+    if run.assigned is None:
+        raise RunStateError(f"run {run.run_id} of {run.dt} has not been solved", remedy=BEGIN_AGAIN)
+
+
 def claim_receipt(connection: Connection, run_id: int, solve_attempt: int) -> None:
     """Hold a run that is still the one that was solved by this attempt.
 

@@ -109,6 +109,8 @@ def test_a_task_that_needs_a_solve_is_refused_without_one(ended: Settings):
     again = open_again(ended)
     with pytest.raises(NotFoundError, match="clear the whole DAG run"):
         route.write_chunk(again, 0, ended, attempt=2)
+    with pytest.raises(RunStateError, match=r"has not been solved[\s\S]*clear the whole DAG run"):
+        route.compare_run(again, ended)
     with pytest.raises(RunStateError, match="clear the whole DAG run"):
         route.publish_run(again, ended)
     assert fetch(ended, "SELECT run_id FROM nights") == [(1,)]

@@ -24,9 +24,11 @@ def compare_run(run_id: int, settings: Settings) -> dict[str, Any]:
     Raises
     ------
     RunStateError
-        If the run has failed.
+        If the run has failed, has not been solved, or is published meanwhile.
     StaleAttemptError
         If the night was solved again meanwhile.
+    NotFoundError
+        If its estimates are no longer kept.
     """
     from routing_core.steps.figures import receipt_rows  # noqa: PLC0415 — slow to import, as all that solves
     from routing_core.steps.retained import retained_night  # noqa: PLC0415
@@ -35,6 +37,7 @@ def compare_run(run_id: int, settings: Settings) -> dict[str, Any]:
         run = runs.get_run(connection, run_id)
     log.learn(dt=run.dt)
     runs.refuse_failed(run)
+    runs.require_solved(run)
     rows: list[dict[str, Any]] = []
     if run.status == "staged" and run.sent_through_batch is None and run.assigned + run.deferred:
         kept = retained_night(run, settings, scratch=settings.run_directory(run_id))
