@@ -132,7 +132,9 @@ class Fleet:
             row.upper_bound = float(gpu_budget.get(gpu_type, 0))
 
     def _solve(self, *, bounds: bool, precision: float = 0.0) -> Candidate | None:
-        options = highs_pb2.HighsOptionsProto(string_options={"parallel": "off"}, int_options={"random_seed": 1})
+        # Without presolve: it gains nothing at this size, and what undoes it prints to standard output.
+        strings = {"parallel": "off", "presolve": "off"}
+        options = highs_pb2.HighsOptionsProto(string_options=strings, int_options={"random_seed": 1})
         parameters = mathopt.SolveParameters(
             relative_gap_tolerance=0.0, absolute_gap_tolerance=precision, highs=options
         )
