@@ -297,7 +297,7 @@ def test_an_lp_whose_last_basis_misleads_its_solver_is_built_anew() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_given_instances_are_valued_as_precisely_as_asked(seed: int) -> None:
-    """A degenerate LP makes no progress for some rounds; a valuation that stops there misses up to a tenth."""
+    """A degenerate LP makes no progress for some rounds; a valuation that stops there is too low."""
     rng, n, m = np.random.default_rng(seed), 400, 10
     p = by_hand(
         quality=rng.random((n, m)),
