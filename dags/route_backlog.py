@@ -50,7 +50,11 @@ from nightshift_wiring import (
 
 NIGHTS = Asset("nightshift://nights")
 WHEN_CURRENT = AssetAlias("nightshift-night")
-"""Through an alias, a run that does not become current (dry, or the shadow of a sealed one) ends without an event."""
+"""Through an alias, a run that does not become current (dry, or the shadow of a sealed one) ends without an event.
+
+Airflow makes an alias's asset when its first event comes, and fails the second of two tasks that make it at once. So
+nights are published one at a time.
+"""
 
 PARAMS = {
     "dt": date_param(),
@@ -203,7 +207,7 @@ def check(**context: Any) -> dict[str, Any]:
     return route.check_run(context["ti"].xcom_pull(task_ids="open_run"), load_settings())
 
 
-@task(outlets=[WHEN_CURRENT])
+@task(outlets=[WHEN_CURRENT], max_active_tis_per_dag=1)
 def publish(run: int, **context: Any) -> dict[str, Any]:
     """Make the run current and its predecessor superseded, in one transaction."""
     from datetime import date

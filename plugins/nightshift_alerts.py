@@ -50,8 +50,7 @@ def failed(context: Any) -> None:
 
 async def late(context: Any, **about: Any) -> None:
     """A run is not done when it should be: the callback of its ``DeadlineAlert``, in the triggerer."""
-    run = context.get("dag_run") or {}
-    name = run.get("run_id") if isinstance(run, dict) else getattr(run, "run_id", None)
+    name = context["dag_run"]["dag_run_id"]  # of a deadline Airflow gives what its REST API says of a run
     tell_one("late", f"{about.get('dag_id')} is not done {about.get('after')} after it was queued", dag_run=name)
 
 

@@ -90,7 +90,7 @@ def test_a_failed_task_is_told_without_its_secrets(alerts: Any, posted: list[dic
 
 def test_a_late_run_is_told(alerts: Any, posted: list[dict[str, Any]]) -> None:
     """By the coroutine that the triggerer runs."""
-    asyncio.run(alerts.late({"dag_run": {"run_id": "scheduled__1"}}, dag_id="route_backlog", after="3:00:00"))
+    asyncio.run(alerts.late({"dag_run": {"dag_run_id": "scheduled__1"}}, dag_id="route_backlog", after="3:00:00"))
     assert (posted[0]["kind"], posted[0]["dag_run"]) == ("late", "scheduled__1")
 
 

@@ -127,6 +127,13 @@ def test_only_publishing_announces_a_night(route: Any):
     assert [task.task_id for task in route.tasks if task.outlets] == ["publish"]
 
 
+@pytest.mark.parametrize("name", ["retrain_predictors", "allocate_instances", "route_backlog", "settle_outcomes"])
+def test_who_announces_through_an_alias_does_so_one_at_a_time(load_dag: Callable[[str], Any], name: str):
+    """Airflow fails the second of two tasks whose events make the alias's asset at once."""
+    announcing = [task for task in load_dag(name).tasks if task.outlets]
+    assert [task.max_active_tis_per_dag for task in announcing] == [1]
+
+
 def test_instances_are_allocated_behind_the_verdict_and_the_day_before(load_dag: Callable[[str], Any]):
     assert upstream(load_dag("allocate_instances"), "allocate") == {"night", "verdict", "day_before"}
 
