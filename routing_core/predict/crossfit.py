@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from routing_core.predict.calibration import Calibration, learn_calibration
 from routing_core.predict.cost import learn_tokens
-from routing_core.predict.ensemble import fit_ensemble
+from routing_core.predict.ensemble import Candidacy, combined, fit_ensemble
 from routing_core.predict.labels import Labels
 from routing_core.predict.recipe import Recipe
 
 MAX_ROWS = 12_000
 """Most queries that out-of-fold predictions are made of, taken at even steps."""
 WORKERS = 2
+PROOF = 3.0
+"""Standard errors by which a candidate must lower the squared error to join: several are tried, and each takes time of
+every estimate."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +32,10 @@ class CrossFit:
         Queries of the labels they are for.
     fold : ndarray of int64, shape (n_held_out,)
     mean, std, tokens : ndarray of float32, shape (n_held_out, n_models)
+    members : tuple of str
+        Those that speak in ``mean`` and ``std``.
+    candidacies : tuple of Candidacy
+        Of the recipe's candidates, in order.
     """
 
     rows: NDArray[np.int64]
@@ -36,6 +43,14 @@ class CrossFit:
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
     tokens: NDArray[np.float32]
+    members: tuple[str, ...]
+    candidacies: tuple[Candidacy, ...] = ()
+
+    def squared_error(self, labels: Labels, *, shrink: bool) -> NDArray[np.float64]:
+        """Weighted squared error of the calibrated mean, summed over each query's answers: shape (n_held_out,)."""
+        weight = labels.weight[self.rows].astype(np.float64)
+        miss = np.nan_to_num(labels.quality[self.rows]) - self.calibrated(labels, shrink=shrink)[0]
+        return np.asarray((weight * miss**2).sum(axis=1), np.float64)
 
     def calibrated(self, labels: Labels, *, shrink: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation, each fold calibrated on the others: what a held-out night would get."""
@@ -57,7 +72,7 @@ class CrossFit:
 def cross_fit(
     recipe: Recipe, X: NDArray[np.float32], features: NDArray[np.float32], labels: Labels, seed: int
 ) -> CrossFit:
-    """Fit ``recipe`` on all folds but one, predict that one, for each.
+    """Fit ``recipe`` on all folds but one, predict that one, for each; let candidates join that help.
 
     Parameters
     ----------
@@ -71,13 +86,14 @@ def cross_fit(
     """
     rows = _even(len(labels), MAX_ROWS)
     fold = folds(labels.day[rows], recipe.folds, seed)
-    mean = np.zeros((len(rows), len(labels.models)), np.float32)
-    std, tokens = np.zeros_like(mean), np.zeros_like(mean)
+    names = (*recipe.quality, *recipe.candidates)
+    means = np.zeros((len(names), len(rows), len(labels.models)), np.float32)
+    stds, tokens = np.zeros_like(means), np.zeros_like(means[0])
 
     def one(held: np.int64) -> None:
         out, kept = fold == held, rows[fold != held]
-        ensemble = fit_ensemble(recipe, X[kept], labels.quality[kept], labels.weight[kept], seed)
-        mean[out], std[out] = ensemble.estimate(X[rows[out]])
+        ensemble = fit_ensemble(recipe, X[kept], labels.quality[kept], labels.weight[kept], seed, names)
+        means[:, out], stds[:, out] = ensemble.by_member(X[rows[out]])
         lengths = learn_tokens(
             features[kept], labels.output_tokens[kept], labels.weight[kept], flat=recipe.cost == "means"
         )
@@ -85,7 +101,26 @@ def cross_fit(
 
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(one, np.unique(fold)))
-    return CrossFit(rows, fold, mean, std, tokens)
+    speaking = list(range(len(recipe.quality)))
+    said = CrossFit(rows, fold, *combined(means[speaking], stds[speaking]), tokens, recipe.quality)
+    for candidate in range(len(recipe.quality), len(names)):
+        more = [*speaking, candidate]
+        mean, std = combined(means[more], stds[more])
+        joined = replace(said, mean=mean, std=std, members=tuple(names[i] for i in more))
+        outcome = _candidacy(names[candidate], said, joined, labels, shrink=recipe.shrink)
+        if outcome.joins:
+            speaking, said = more, joined
+        said = replace(said, candidacies=(*said.candidacies, outcome))
+    return said
+
+
+def _candidacy(member: str, without: CrossFit, joined: CrossFit, labels: Labels, *, shrink: bool) -> Candidacy:
+    """What ``member`` brings: the squared error with it against that without it."""
+    total = max(float(labels.weight[without.rows].sum()), 1e-12)
+    saved = without.squared_error(labels, shrink=shrink) - joined.squared_error(labels, shrink=shrink)
+    error = float(saved.std() * np.sqrt(len(saved))) / total if len(saved) else 0.0
+    gain = float(saved.sum()) / total
+    return Candidacy(member, gain, error, joins=gain > PROOF * error)
 
 
 def folds(day: NDArray[np.int64], n_folds: int, seed: int) -> NDArray[np.int64]:

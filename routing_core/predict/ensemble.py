@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +12,24 @@ from numpy.typing import NDArray
 from routing_core.predict.quality import METHODS, QualityModel
 from routing_core.predict.recipe import Recipe
 from routing_core.predict.state import State, joined, part
+
+
+@dataclass(frozen=True, slots=True)
+class Candidacy:
+    """What a candidate would bring to the ensemble.
+
+    Attributes
+    ----------
+    member : str
+    gain, standard_error : float
+        By how much it lowers the squared error of held-out answers, per unit of weight, paired by query.
+    joins : bool
+    """
+
+    member: str
+    gain: float
+    standard_error: float
+    joins: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,24 +49,25 @@ class Ensemble:
     def estimate(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean over members, and the standard deviation of the estimate.
 
-        Members learn from the same labels, so their errors are taken as fully correlated: variances are averaged,
-        not divided, and what members disagree by is added.
-
         Returns
         -------
         mean, std : ndarray of float32, shape (n_queries, n_models)
-            ``std`` is NaN where no member knows its own.
+            As `combined` makes them.
+        """
+        return combined(*self.by_member(X))
+
+    def by_member(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What each member says; without members, one that knows nothing.
+
+        Returns
+        -------
+        means, stds : ndarray of float32, shape (max(n_members, 1), n_queries, n_models)
         """
         if not self.members:
-            nothing = np.full((len(X), self.n_models), np.nan, np.float32)
-            return np.full_like(nothing, 0.5), nothing
+            shape = (1, len(X), self.n_models)
+            return np.full(shape, 0.5, np.float32), np.full(shape, np.nan, np.float32)
         means, stds = zip(*(member.predict_with_std(X) for member in self.members), strict=True)
-        stacked = np.stack(means)
-        variances = np.stack(stds) ** 2
-        known = ~np.isnan(variances)
-        own = np.where(known, variances, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        total = np.where(known.any(axis=0), own + stacked.var(axis=0), np.nan)
-        return stacked.mean(axis=0), np.sqrt(total).astype(np.float32)
+        return np.stack(means), np.stack(stds)
 
     def state(self) -> State:
         """The members' states, in order."""
@@ -64,10 +83,38 @@ class Ensemble:
         return cls(tuple(members), state.meta["n_models"])
 
 
+def combined(means: NDArray[np.float32], stds: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean over members, and the standard deviation of the estimate.
+
+    Members learn from the same labels, so their errors are taken as fully correlated: variances are averaged, not
+    divided, and what members disagree by is added.
+
+    Parameters
+    ----------
+    means, stds : ndarray of float32, shape (n_members, n_queries, n_models)
+        A standard deviation is NaN where a member does not know its own.
+
+    Returns
+    -------
+    mean, std : ndarray of float32, shape (n_queries, n_models)
+        ``std`` is NaN where no member knows its own.
+    """
+    variances = stds**2
+    known = ~np.isnan(variances)
+    own = np.where(known, variances, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    total = np.where(known.any(axis=0), own + means.var(axis=0), np.nan)
+    return means.mean(axis=0), np.sqrt(total).astype(np.float32)
+
+
 def fit_ensemble(
-    recipe: Recipe, X: NDArray[np.float32], y: NDArray[np.float32], weight: NDArray[np.float32], seed: int
+    recipe: Recipe,
+    X: NDArray[np.float32],
+    y: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    seed: int,
+    members: Sequence[str] | None = None,
 ) -> Ensemble:
-    """Fit every member that ``recipe`` names.
+    """Fit the members of an ensemble.
 
     Parameters
     ----------
@@ -75,14 +122,18 @@ def fit_ensemble(
     X : ndarray of float32, shape (n_queries, n_features)
     y, weight : ndarray of float32, shape (n_queries, n_models)
     seed : int
+    members : sequence of str, optional
+        By name; by default those that ``recipe`` has in any case.
     """
-    fitted = (_MAKE[name](recipe, seed).fit(X, y, weight) for name in recipe.quality)
+    fitted = (_MAKE[name](recipe, seed).fit(X, y, weight) for name in (members or recipe.quality))
     return Ensemble(tuple(fitted) if weight.any() else (), y.shape[1])
 
 
 _MAKE: dict[str, Callable[[Recipe, int], QualityModel]] = {
     "means": lambda recipe, seed: METHODS["means"](),
-    "knn": lambda recipe, seed: METHODS["knn"](neighbours=recipe.neighbours, bagged=recipe.bagged),
+    "knn": lambda recipe, seed: METHODS["knn"](
+        neighbours=recipe.neighbours, bagged=recipe.bagged, resample=recipe.resample
+    ),
     "low_rank": lambda recipe, seed: METHODS["low_rank"](rank=recipe.rank, seed=seed),
     "ridge": lambda recipe, seed: METHODS["ridge"](),
     "task_ridge": lambda recipe, seed: METHODS["task_ridge"](),

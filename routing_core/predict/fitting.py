@@ -129,12 +129,13 @@ def finish(
         ignored=labels.ignored,
         effective=labels.effective,
         features=held.features,
-        ensemble=fit_ensemble(recipe, held.X, labels.quality, labels.weight, seed),
+        ensemble=fit_ensemble(recipe, held.X, labels.quality, labels.weight, seed, held.said.members),
         calibration=held.said.calibration(labels, shrink=recipe.shrink),
         lengths=learn_tokens(held.cost_features, labels.output_tokens, labels.weight, flat=recipe.cost == "means"),
         robust=robust,
         cost_margin=margin,
         near=learn_neighbourhood(held.X, seed),
+        candidacies=held.said.candidacies,
     )
 
 

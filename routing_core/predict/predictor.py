@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from routing_core.errors import ContractError, ProblemError
 from routing_core.predict.calibration import Calibration
 from routing_core.predict.cost import TokenModel, cost_usd
-from routing_core.predict.ensemble import Ensemble
+from routing_core.predict.ensemble import Candidacy, Ensemble
 from routing_core.predict.evidence import RobustChoice
 from routing_core.predict.features import FeatureMap
 from routing_core.predict.linear import QUALITY_STEP, blocks, on_grid
@@ -54,6 +54,8 @@ class Predictor:
     cost_margin : CostMargin
         How far realised spend runs over planned spend.
     near : Neighbourhood
+    candidacies : tuple of Candidacy
+        Which of the recipe's candidates joined the ensemble, and on what evidence.
     """
 
     recipe: Recipe
@@ -68,6 +70,7 @@ class Predictor:
     robust: RobustChoice
     cost_margin: CostMargin
     near: Neighbourhood
+    candidacies: tuple[Candidacy, ...] = ()
 
     def estimate(
         self, queries: Queries, prices: NDArray[np.float64], *, level: float | None = None, careful: bool = False
@@ -150,6 +153,11 @@ class Predictor:
         return Robustness(QUANTILE, level, np.zeros(len(self.models), np.float32))
 
     @property
+    def members(self) -> list[str]:
+        """The methods that speak in the ensemble; none where there was nothing to learn from."""
+        return [member.method for member in self.ensemble.members]
+
+    @property
     def embedding_size(self) -> int | None:
         """Length of the embedding column it learnt from; None if it encodes prompts itself."""
         return None if self.features.encoder else len(self.features.mean)
@@ -176,6 +184,7 @@ class Predictor:
             "n_outcomes": self.n_outcomes,
             "ignored": self.ignored,
             "evidence": self.robust.to_dict(),
+            "candidacies": [asdict(candidacy) for candidacy in self.candidacies],
         }
         return State(facts | whole.meta, whole.arrays)
 
@@ -206,6 +215,7 @@ class Predictor:
             robust=RobustChoice.from_dict(meta["evidence"], chosen, conservative),
             cost_margin=CostMargin.from_state(part(state, "margin")),
             near=Neighbourhood.from_state(part(state, "near")),
+            candidacies=tuple(Candidacy(**one) for one in meta.get("candidacies", ())),
         )
 
     def content_hash(self) -> str:

@@ -121,6 +121,7 @@ def bootstrap(
     *,
     samples: int = 100,
     seed: int = 0,
+    size: int | None = None,
 ) -> NDArray[np.float32]:
     """The paper's uncertainty: predictions of refits on bootstrap samples of the queries.
 
@@ -133,6 +134,8 @@ def bootstrap(
     at : ndarray of float32, shape (n_new, n_features)
     samples : int
     seed : int
+    size : int, optional
+        Queries in a sample, by default as many as there are.
 
     Returns
     -------
@@ -140,5 +143,5 @@ def bootstrap(
         Take ``np.quantile(…, 0.1, axis=0)`` for q10, the mean over axis 0 for the bagged predictor.
     """
     rng = np.random.default_rng(seed)
-    draws = (rng.integers(0, len(X), len(X)) for _ in range(samples))
+    draws = (rng.integers(0, len(X), size or len(X)) for _ in range(samples))
     return np.stack([make().fit(X[rows], y[rows], weight[rows]).predict(at) for rows in draws])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -132,7 +132,12 @@ def _values(
         "robust_reason": predictor.robust.reason,
         "cost_margin": predictor.cost_margin.k,
         **_drift(verdict),
-        "evidence": {"robust": predictor.robust.to_dict(), "verdict": verdict.to_dict()},
+        "evidence": {
+            "members": predictor.members,
+            "candidacies": [asdict(candidacy) for candidacy in predictor.candidacies],
+            "robust": predictor.robust.to_dict(),
+            "verdict": verdict.to_dict(),
+        },
         "seed": settings.seed,
     }
 

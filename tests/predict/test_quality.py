@@ -128,12 +128,15 @@ def test_bagged_weights_fall_with_rank_and_sum_to_one(neighbours: int, n_rows: i
     assert (variance >= 0).all()
 
 
-def test_bagged_knn_equals_the_mean_over_simulated_bootstrap_samples():
-    """The closed form is what 3,000 refits come to, mean and spread."""
+@pytest.mark.parametrize("resample", [1.0, 0.5])
+def test_bagged_knn_equals_the_mean_over_simulated_bootstrap_samples(resample: float):
+    """The closed form is what 3,000 refits come to, mean and spread, on samples of the whole log or half of it."""
     X, y, _ = world(200, seed=3)
-    at = X[:15] + np.float32(2**-6)
-    drawn = bootstrap(lambda: NearestNeighbours(10, bagged=False), X, y, np.ones_like(y), at, samples=3000, seed=5)
-    mean, std = NearestNeighbours(10).fit(X, y).predict_with_std(at)
+    at, size = X[:15] + np.float32(2**-6), round(resample * len(X))
+    drawn = bootstrap(
+        lambda: NearestNeighbours(10, bagged=False), X, y, np.ones_like(y), at, samples=3000, seed=5, size=size
+    )
+    mean, std = NearestNeighbours(10, resample=resample).fit(X, y).predict_with_std(at)
     np.testing.assert_allclose(mean, drawn.mean(axis=0), atol=4 * 0.16 / np.sqrt(3000))
     ratio = std.mean() / drawn.std(axis=0).mean()
     assert 0.85 < ratio < 1.15
