@@ -27,13 +27,13 @@ LEAST_STEP = 0.02
 """Least share of what a trade-off is known to lie between that one attempt takes off."""
 NEAR = 0.05
 """How far from a trade-off that is thought near the right one is looked for next, in log odds."""
-SLICES = 16
+SLICES = 4
 """Share of the queries that take a greedy step at once, as one of so many: the steepest."""
 LEAST_SLICE = 1 << 8
 """Least queries that do."""
 TILE = 1 << 14
 """Queries whose greedy steps are looked for at once."""
-FREE = 1e-15
+FREE = np.float32(1e-15)
 """USD at most that count as free."""
 
 
@@ -281,37 +281,37 @@ class _Counter:
     def climb(self) -> None:
         """Every query by steps of falling value per USD, the steepest of all queries first."""
         self._options = _possible(self._problem)
-        density, to = self._steps(np.arange(len(self.model)))
-        active = np.flatnonzero(density > 0)
-        while len(active):
+        active = np.arange(len(self.model))
+        density, to = self._steps(active)
+        while len(active := active[density > 0]):
+            to, density = to[density > 0], density[density > 0]
             most = max(len(active) // SLICES, LEAST_SLICE)
-            if most < len(active):
-                least = np.partition(density[active], len(active) - most)[len(active) - most]
-                asking = active[density[active] >= least]
-            else:
-                asking = active
-            asking = asking[np.argsort(-density[asking], kind="stable")]
-            self._move(asking, to[asking])
-            density[asking], to[asking] = self._steps(asking)
-            active = active[density[active] > 0]
+            least = np.partition(density, len(active) - most)[len(active) - most] if most < len(active) else 0
+            steepest = np.flatnonzero(density >= least)
+            steepest = steepest[np.argsort(-density[steepest], kind="stable")]
+            asking = active[steepest]
+            self._move(asking, to[steepest])
+            density[steepest], to[steepest] = self._steps(asking)
 
-    def _steps(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    def _steps(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """Each row's steepest step that room and purse still allow: value per USD, 0 where there is none, and model."""
-        density, to = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.intp)
+        density, to = np.zeros(len(rows), np.float32), np.zeros(len(rows), dtype=np.intp)
+        roomy, penalty = self._room > 0, self._problem.penalty.astype(np.float32)
         for start in range(0, len(rows), TILE):
             part = slice(start, start + TILE)
             mine, now = rows[part], self.model[rows[part]]
-            served = now != DEFERRED
-            at = (mine, np.maximum(now, 0))
-            value = np.where(served, self._problem.quality[at], -self._problem.penalty[mine].astype(np.float64))
-            more = self._problem.quality[mine] - value[:, None]
-            dearer = (
-                self._problem.cost[mine] - np.where(served, self._problem.cost[at].astype(np.float64), 0.0)[:, None]
-            )
-            steep = more / np.maximum(dearer, FREE)
-            steep[~self._options[mine] | (more <= 0) | (dearer > self._purse) | (self._room <= 0)] = 0.0
-            to[part] = steep.argmax(axis=1)
-            density[part] = steep[np.arange(len(mine)), to[part]]
+            served, each = now != DEFERRED, np.arange(len(mine))
+            more = self._problem.quality.take(mine, axis=0)
+            dearer = self._problem.cost.take(mine, axis=0)
+            more -= np.where(served, more[each, now], -penalty[mine])[:, None]
+            dearer -= np.where(served, dearer[each, now], np.float32(0))[:, None]
+            possible = self._options.take(mine, axis=0) & roomy
+            possible &= more > 0
+            possible &= dearer <= self._purse
+            more /= np.maximum(dearer, FREE, out=dearer)
+            more *= possible
+            to[part] = best = more.argmax(axis=1)
+            density[part] = more[each, best]
         return density, to
 
     def _move(self, asking: NDArray[np.intp], model: NDArray[np.intp]) -> None:

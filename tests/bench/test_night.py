@@ -20,8 +20,13 @@ def test_a_night_is_timed_stage_by_stage_down_to_published_rows(
     assert figures["assigned"] + figures["deferred"] + figures["rejected"] == 600
     assert figures["database"] == ("postgresql" if postgres else "sqlite")
     assert [stage["name"] for stage in figures["stages"]] == STAGES
-    assert sum(stage["share"] for stage in figures["stages"]) == pytest.approx(1, abs=1e-3)
-    assert figures["seconds"] == pytest.approx(sum(stage["seconds"] for stage in figures["stages"]), abs=1e-2)
+    seconds = {stage["name"]: stage["seconds"] for stage in figures["stages"]}
+    apart = sum(seconds.values()) - seconds["write"] - seconds["compare"]
+    assert apart + max(seconds["write"], seconds["compare"]) <= figures["seconds"] + 1e-2
+    assert figures["seconds"] <= sum(seconds.values()) + 1e-1
+    assert all(
+        stage["share"] == pytest.approx(stage["seconds"] / figures["seconds"], abs=1e-3) for stage in figures["stages"]
+    )
     assert figures["rows_per_second"] == pytest.approx(600 / figures["seconds"], rel=1e-2)
     assert figures["peak_rss_mib"] == max(stage["peak_rss_mib"] for stage in figures["stages"]) > 50
     assert 0 < figures["solver_share"] < 1
