@@ -28,7 +28,7 @@ CORES = os.cpu_count() or 1
 _USD_PER_QUERY = 4e-4
 _HISTORY_PER_DAY = 1500
 _EMBEDDING = 256
-_ROWS_PER_CHUNK = 125_000
+_ROWS_PER_CHUNK = 250_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, delete
 
@@ -53,8 +54,10 @@ def chunk_rows(
         :data:`PARTS` and ``duplicate``.
     """
     duplicate = part["duplicate"]
-    assigned = np.flatnonzero(~duplicate & (part["model"] != DEFERRED))
-    deferred = np.flatnonzero(~duplicate & (part["model"] == DEFERRED))
+    # In the order of the index that they go into: a database that fills its pages one after another takes less time.
+    order = pc.sort_indices(shard.queries["query_id"]).to_numpy()
+    served, unique = part["model"][order] != DEFERRED, ~duplicate[order]
+    assigned, deferred = order[unique & served], order[unique & ~served]
     return ChunkRows(
         assignments=_assigned(run, chunk, models, shard, part, assigned),
         deferred_queries=_deferred(run, chunk, models, shard, part, deferred),
