@@ -157,6 +157,7 @@ def headline(split: Split) -> dict[str, float]:
         "ece": calibration_error(mean, split.test.quality),
         "over_budget_share_95": default.over_budget,
         "over_budget_share_99": score(split, lower, cost, k99).over_budget,
+        "candidates_joined": float(sum(candidacy.joins for candidacy in predictor.candidacies)),
     }
     figures |= _sorted_by_task(split, held.said, lower, cost)
     figures["model_means_quality"] = score(split, _point(MEANS, split, whole), cost, k95).quality
