@@ -28,7 +28,7 @@ def test_what_robustness_buys_a_weak_point_predictor(found: dict[str, Any]):
     assert found["knn5_shrunk_vs_point_pct"] >= 6.5
 
 
-@pytest.mark.xfail(reason="missed: +3.9 % measured, the bar is +4.5 % (tests/benchmarks/predict.md)", strict=True)
+@pytest.mark.xfail(reason="missed: +4.0 % measured, the bar is +4.5 % (tests/benchmarks/predict.md)", strict=True)
 def test_the_default_beats_the_means_by_its_bar(found: dict[str, Any]):
     assert found["vs_model_means_pct"] >= 4.5
 
