@@ -7,7 +7,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from routing_core.predict.linear import TOKEN_STEP, on_grid, product
 from routing_core.predict.state import State
@@ -159,6 +158,8 @@ def implied_prices(outcomes: Outcomes, models: tuple[str, ...]) -> NDArray[np.fl
     ndarray of float64, shape (n_models, 2), USD per token of (input, output)
         For a model without outcomes, the mean over the others.
     """
+    from scipy.optimize import nnls  # noqa: PLC0415 — slow to import, and estimating does without
+
     prices = np.full((len(models), 2), np.nan)
     for j, name in enumerate(models):
         rows = np.flatnonzero(outcomes.model == name)

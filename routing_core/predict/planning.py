@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from routing_core.route.parameters import Parameters
 from routing_core.route.problem import UNLIMITED, Problem
-from routing_core.route.solve import solve
 
 DEFERRAL = 1.0
 """Penalty of leaving a query unserved while learning: no model is worse, so all are served that the budget allows."""
@@ -69,6 +68,8 @@ def plan(
     ndarray of int16, shape (n_queries,)
         Model of each query, −1 where none is affordable.
     """
+    from routing_core.route.solve import solve  # noqa: PLC0415 — slow to import, and estimating does without
+
     n_queries, n_models = quality.shape
     problem = Problem(
         quality=np.ascontiguousarray(quality, np.float32),

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from routing_core.predict.predictor import Predictor
 from routing_core.route.probe import Probes, withheld
 from routing_core.settings import Settings
 from routing_core.store.gather import Gathered
+
+if TYPE_CHECKING:  # slow to import, and what is brought back from disk has none
+    from routing_core.predict.predictor import Predictor
 
 Until = tuple[int | None, ...]
 """Outcomes that each model needs before it is planned with; None where it has them."""

@@ -13,3 +13,10 @@ def test_tasks_that_neither_predict_nor_solve_import_nothing_slow() -> None:
     code = "import json, sys, routing_core.steps.route; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert SLOW.isdisjoint({name.split(".")[0] for name in json.loads(done.stdout)})
+
+
+def test_tasks_that_solve_or_compare_do_not_import_what_predicts() -> None:
+    solving = "import routing_core.steps.plan, routing_core.steps.figures, routing_core.steps.retained"
+    code = f"import json, sys; {solving}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"sklearn", "wordllama", "airflow"}.isdisjoint({name.split(".")[0] for name in json.loads(done.stdout)})
