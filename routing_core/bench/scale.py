@@ -1,8 +1,8 @@
 """A night too large for this machine, simulated: tasks on workers, with what one core was measured to do.
 
 Estimating and writing are mapped over chunks; workers take tasks as the scheduler hands them out, tasks differ in
-length, some workers are lost and their tasks begun again. Solving is one process. The database takes rows no faster
-than it can, however many write.
+length, some workers are lost and their tasks begun again. Solving is one process; valuing the receipt's rivals is
+another, beside the writes. The database takes rows no faster than it can, however many write.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Rates:
     ----------
     start_seconds : float
         Of a task's process: interpreter, imports, predictor.
-    estimate_us, write_us, gather_us, solve_us : float
-        Microseconds of a core per query; of solving, all its core does from prices to verification and receipts.
+    estimate_us, write_us, gather_us, solve_us, compare_us : float
+        Microseconds of a core per query; of solving, all its core does from prices to verification and explanation.
     gathered_bytes : float
         Per query and model on the disk of the process that solves: two qualities, a cost, an eligibility.
     resident_bytes : float
@@ -47,10 +47,11 @@ class Rates:
     """
 
     start_seconds: float = 2.5
-    estimate_us: float = 150.0
+    estimate_us: float = 50.0
     write_us: float = 8.0
     gather_us: float = 1.0
-    solve_us: float = 12.0
+    solve_us: float = 2.0
+    compare_us: float = 12.0
     gathered_bytes: float = 13.0
     resident_bytes: float = 180.0
     database_rows: float = 75_000.0
@@ -76,7 +77,7 @@ def simulate_night(queries: int, models: int, workers: int, chunk: int, rates: R
     Returns
     -------
     dict
-        queries, workers, tasks, estimate, solve, write, check and seconds (all), wall (the longest stage),
+        queries, workers, tasks, estimate, solve, write, compare, check and seconds (of all), wall (the longest stage),
         core_hours, disk_gib and resident_gib of the process that solves.
     """
     rng = np.random.default_rng(SEED)
@@ -89,15 +90,17 @@ def simulate_night(queries: int, models: int, workers: int, chunk: int, rates: R
         "estimate": _mapped(rates.start_seconds + sizes * rates.estimate_us * 1e-6, workers, rates, rng),
         "solve": rates.start_seconds + queries * (rates.gather_us + rates.solve_us) * 1e-6,
         "write": max(writing, queries / rates.database_rows),
+        "compare": rates.start_seconds + queries * (rates.gather_us + rates.compare_us) * 1e-6,
         "check": queries * rates.check_us * 1e-6,
     }
+    beside = min(stages["write"], stages["compare"])
     core_seconds = queries * (rates.estimate_us + rates.write_us) * 1e-6 + 1.5 * rates.start_seconds * len(sizes)
     return {
         "queries": queries,
         "workers": workers,
         "tasks": 2 * len(sizes),
         **{name: round(seconds, 1) for name, seconds in stages.items()},
-        "seconds": round(sum(stages.values()), 1),
+        "seconds": round(sum(stages.values()) - beside, 1),
         "wall": max(stages, key=lambda name: stages[name]),
         "core_hours": round(core_seconds / 3600, 2),
         "disk_gib": round(queries * models * rates.gathered_bytes / 2**30, 1),

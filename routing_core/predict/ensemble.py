@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from routing_core.predict.quality import METHODS, QualityModel
+from routing_core.predict.quality import METHODS, LowRankLogistic, NearestNeighbours, QualityModel, SharedForest
 from routing_core.predict.recipe import Recipe
 from routing_core.predict.state import State, joined, part
 
@@ -55,6 +55,12 @@ class Ensemble:
             As `combined` makes them.
         """
         return combined(*self.by_member(X))
+
+    def mean(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The mean over members alone, to the bit the one of `estimate`."""
+        if not self.members:
+            return self.by_member(X)[0][0]
+        return np.asarray(np.stack([member.predict(X) for member in self.members]).mean(axis=0), np.float32)
 
     def by_member(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What each member says; without members, one that knows nothing.
@@ -131,11 +137,11 @@ def fit_ensemble(
 
 _MAKE: dict[str, Callable[[Recipe, int], QualityModel]] = {
     "means": lambda recipe, seed: METHODS["means"](),
-    "knn": lambda recipe, seed: METHODS["knn"](
+    "knn": lambda recipe, seed: NearestNeighbours(
         neighbours=recipe.neighbours, bagged=recipe.bagged, resample=recipe.resample
     ),
-    "low_rank": lambda recipe, seed: METHODS["low_rank"](rank=recipe.rank, seed=seed),
+    "low_rank": lambda recipe, seed: LowRankLogistic(rank=recipe.rank, seed=seed),
     "ridge": lambda recipe, seed: METHODS["ridge"](),
     "task_ridge": lambda recipe, seed: METHODS["task_ridge"](),
-    "forest": lambda recipe, seed: METHODS["forest"](trees=recipe.trees, seed=seed),
+    "forest": lambda recipe, seed: SharedForest(trees=recipe.trees, seed=seed),
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from routing_core.predict.labels import Labels
 
@@ -210,5 +210,5 @@ def _mean_of(parts: NDArray[np.float64], effective: float) -> Value:
 
 
 def _value(mean: float, stderr: float, effective: float) -> Value:
-    half = float(student.ppf(0.975, max(effective - 1.0, 1.0))) * stderr
+    half = float(stdtrit(max(effective - 1.0, 1.0), 0.975)) * stderr
     return Value(mean, stderr, mean - half, mean + half)

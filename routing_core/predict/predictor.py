@@ -102,6 +102,7 @@ class Predictor:
                 f"got {prices.shape}"
             )
         robust = self.robust_of(level)
+        spread = careful or robust.uses_spread
         shape = (len(queries), len(self.models))
         mean, lower, cost = (np.empty(shape, np.float32) for _ in range(3))
         cautious = np.empty(shape, np.float32) if careful else None
@@ -109,7 +110,7 @@ class Predictor:
         with threadpool_limits(limits=1):
             for rows in blocks(len(queries), CHUNK):
                 X = self._features(queries, rows)
-                mean[rows], std = self.quality(X)
+                mean[rows], std = self.quality(X, spread=spread)
                 lower[rows] = self._lower(robust, mean[rows], std)
                 if cautious is not None:
                     cautious[rows] = self._lower(self.robust_of(level, careful=True), mean[rows], std)
@@ -121,19 +122,27 @@ class Predictor:
     def _lower(self, robust: Robustness, mean: NDArray[np.float32], std: NDArray[np.float32]) -> NDArray[np.float32]:
         return on_grid(np.maximum(robust.lower(mean, std) - self.calibration.caution, 0), QUALITY_STEP)
 
-    def quality(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def quality(
+        self, X: NDArray[np.float32], *, spread: bool = True
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Calibrated mean quality and its standard deviation.
 
         Parameters
         ----------
         X : ndarray of float32, shape (n_queries, n_features)
             As ``features`` makes them.
+        spread : bool
+            False leaves the standard deviation out, which takes most of the time: it is NaN then.
 
         Returns
         -------
         mean, std : ndarray of float32, shape (n_queries, n_models)
         """
-        mean, std = self.calibration.apply(*self.ensemble.estimate(X))
+        if spread:
+            mean, std = self.calibration.apply(*self.ensemble.estimate(X))
+        else:
+            mean = self.ensemble.mean(X)
+            mean, std = self.calibration.apply(mean, np.full_like(mean, np.nan))
         return on_grid(mean, QUALITY_STEP), std
 
     def _features(self, queries: Queries, rows: slice) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from routing_core.predict.quality.base import QualityModel
 from routing_core.predict.state import State
@@ -38,6 +38,11 @@ class Robustness:
     level: float
     shift: NDArray[np.float32]
 
+    @property
+    def uses_spread(self) -> bool:
+        """Whether lowering asks for the standard deviation."""
+        return self.method not in (NONE, CONFORMAL)
+
     def lower(self, mean: NDArray[np.float32], std: NDArray[np.float32]) -> NDArray[np.float32]:
         """Lower quality.
 
@@ -54,7 +59,7 @@ class Robustness:
             return mean
         if self.method == CONFORMAL:
             return np.asarray(np.clip(mean - self.shift, 0, mean), np.float32)
-        kappa = np.float32(self.level if self.method == KAPPA else max(-norm.ppf(self.level), 0.0))
+        kappa = np.float32(self.level if self.method == KAPPA else max(-ndtri(self.level), 0.0))
         return np.asarray(np.clip(mean - kappa * np.nan_to_num(std), 0, mean), np.float32)
 
     def state(self) -> State:

@@ -31,3 +31,9 @@ def test_a_lost_worker_costs_what_it_had_done_and_what_it_takes_to_notice() -> N
 def test_a_slow_scheduler_holds_up_many_small_tasks() -> None:
     night = simulate_night(1_000_000, 11, 64, 1_000, replace(CALM, handed_out=2.0))
     assert night["estimate"] >= 999 / 2.0
+
+
+def test_rivals_are_valued_beside_the_writes() -> None:
+    night = simulate_night(10**7, 11, 8, 250_000, CALM)
+    apart = night["estimate"] + night["solve"] + night["check"]
+    assert night["seconds"] == pytest.approx(apart + max(night["write"], night["compare"]), abs=0.3)

@@ -49,6 +49,18 @@ def test_estimates_have_shape_range_and_order(predictor: Predictor):
     assert (said.cost_usd > 0).all()
 
 
+@pytest.mark.parametrize("quality", [("task_ridge", "low_rank"), ("ridge", "knn", "forest", "means")])
+def test_the_mean_is_the_same_with_and_without_its_spread(outcomes: Outcomes, quality: tuple[str, ...]):
+    """Where the mean is planned with, its spread is not worked out: no bit of an estimate depends on that."""
+    fitted = fit(outcomes, MODELS, replace(QUICK, quality=quality, candidates=()), seed=3)
+    X = np.random.default_rng(0).integers(-512, 512, (300, fitted.features.width)).astype(np.float32) / 1024
+    mean, std = fitted.quality(X)
+    alone, nothing = fitted.quality(X, spread=False)
+    np.testing.assert_array_equal(alone, mean)
+    assert np.isnan(nothing).all()
+    assert not np.isnan(std).any()
+
+
 def test_it_knows_tasks_and_difficulty_apart(predictor: Predictor):
     """Estimates are much closer to the true chances than the models' means are."""
     queries, chance, _ = make_queries(500, seed=10)

@@ -20,3 +20,11 @@ def test_tasks_that_solve_or_compare_do_not_import_what_predicts() -> None:
     code = f"import json, sys; {solving}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"sklearn", "wordllama", "airflow"}.isdisjoint({name.split(".")[0] for name in json.loads(done.stdout)})
+
+
+def test_tasks_that_estimate_do_not_import_what_fits() -> None:
+    """Methods keep scikit-learn's contract without its classes, whose import would cost each task a second."""
+    code = "import json, sys, routing_core.steps.estimate; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(json.loads(done.stdout))
+    assert {"sklearn", "ortools", "scipy.stats", "scipy.optimize", "pandas"}.isdisjoint(imported)

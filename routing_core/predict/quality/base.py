@@ -2,27 +2,77 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
 from routing_core.errors import ProblemError
 from routing_core.predict.state import State
 
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
-class QualityModel(RegressorMixin, BaseEstimator):
+
+class QualityModel:
     """Expected quality of each model on each query.
 
-    Subclasses implement `_learn` and `_estimate`, and name their fitted arrays in `fitted`.
+    Subclasses implement `_learn` and `_estimate`, and name their fitted arrays in `fitted`. It is a regressor to
+    scikit-learn and none of its classes: every task that estimates would wait a second for their import.
     """
 
     method: ClassVar[str]
     """Name of the method in a recipe."""
     fitted: ClassVar[tuple[str, ...]]
     """Learnt arrays, each an attribute ending in ``_``: together they are the whole fitted state."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name; ``deep`` is scikit-learn's, and changes nothing."""
+        return {name: getattr(self, name) for name in self._parameters()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters.
+
+        Raises
+        ------
+        ValueError
+            If one is unknown: the error that scikit-learn's contract asks for.
+        """
+        unknown = set(params) - set(self._parameters())
+        if unknown:
+            raise ValueError(f"{self.method} has no parameter {', '.join(sorted(unknown))}")
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    @classmethod
+    def _parameters(cls) -> list[str]:
+        return [] if cls.__init__ is object.__init__ else list(inspect.signature(cls).parameters)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
+
+    def __sklearn_tags__(self) -> Tags:
+        """What scikit-learn asks of an estimator: a regressor that needs labels."""
+        from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags  # noqa: PLC0415 — slow to import
+
+        return Tags(
+            estimator_type="regressor",
+            target_tags=TargetTags(required=True),
+            transformer_tags=None,
+            classifier_tags=None,
+            regressor_tags=RegressorTags(),
+            input_tags=InputTags(),
+        )
+
+    def score(
+        self, X: NDArray[np.float32], y: NDArray[np.float32], sample_weight: NDArray[np.float32] | None = None
+    ) -> float:
+        """R² of the expected quality, as of every regressor in scikit-learn."""
+        from sklearn.metrics import r2_score  # noqa: PLC0415 — slow to import
+
+        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
 
     def fit(
         self, X: NDArray[np.float32], y: NDArray[np.float32], sample_weight: NDArray[np.float32] | None = None
@@ -62,7 +112,7 @@ class QualityModel(RegressorMixin, BaseEstimator):
         ndarray of float32, shape (n_queries, n_models), in [0, 1]
             For a model without labels, the mean over those that have some.
         """
-        mean = self.predict_with_std(X)[0]
+        mean = np.clip(self._mean(self._checked(X)), 0, 1)
         return mean[:, 0] if self.flat_ else mean
 
     def predict_with_std(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -73,11 +123,7 @@ class QualityModel(RegressorMixin, BaseEstimator):
         mean, std : ndarray of float32, shape (n_queries, n_models)
             The spread is of the *estimate* (epistemic), not of single answers; NaN where the method knows none.
         """
-        check_is_fitted(self)
-        X = np.ascontiguousarray(X, np.float32)
-        if X.ndim != 2 or X.shape[1] != self.n_features_in_:
-            raise ProblemError(f"{self.method}: X must have {self.n_features_in_} features, got shape {X.shape}")
-        mean, std = self._estimate(X)
+        mean, std = self._estimate(self._checked(X))
         return np.clip(mean, 0, 1), std
 
     def state(self) -> State:
@@ -103,6 +149,20 @@ class QualityModel(RegressorMixin, BaseEstimator):
     def _estimate(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation, each (n_queries, n_models)."""
         raise NotImplementedError
+
+    def _mean(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The mean alone, where it takes less than both."""
+        return self._estimate(X)[0]
+
+    def _checked(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not hasattr(self, "mean_"):
+            from sklearn.exceptions import NotFittedError  # noqa: PLC0415 — slow to import
+
+            raise NotFittedError(f"{self.method} has not been fitted")
+        X = np.ascontiguousarray(X, np.float32)
+        if X.ndim != 2 or X.shape[1] != self.n_features_in_:
+            raise ProblemError(f"{self.method}: X must have {self.n_features_in_} features, got shape {X.shape}")
+        return X
 
     def _check(self, X: NDArray[Any], y: NDArray[Any], weight: NDArray[Any]) -> None:
         if X.ndim != 2 or len(X) != len(y) or weight.shape != y.shape:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from routing_core.predict.linear import blocks
 from routing_core.predict.quality.base import QualityModel
@@ -56,7 +56,7 @@ def bagged_weights(
     ranks = np.arange(0, min(n_rows, int((k + 10 * np.sqrt(k) + 20) / share)) + 1)
     counts = np.arange(k)
     # E[min(B, k)] = Σ_{c<k} P(B > c)
-    reached = binom.sf(counts[None, :], drawn, (ranks / n_rows)[:, None])
+    reached = bdtrc(counts[None, :], drawn, (ranks / n_rows)[:, None])
     cumulative = reached.sum(axis=1) / k
     last = min(max(int(np.searchsorted(cumulative, 1 - NEGLIGIBLE)), 1), len(ranks) - 1)
     weight = np.diff(cumulative[: last + 1])

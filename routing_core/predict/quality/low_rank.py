@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from routing_core.predict.linear import product
@@ -46,6 +45,8 @@ class LowRankLogistic(QualityModel):
         self.seed = seed
 
     def _learn(self, X: NDArray[np.float32], y: NDArray[np.float32], weight: NDArray[np.float32]) -> None:
+        from scipy.optimize import minimize  # noqa: PLC0415 — slow to import, and estimating does without
+
         if len(X) > self.max_rows:
             kept = np.linspace(0, len(X) - 1, self.max_rows).round().astype(np.int64)
             X, y, weight = X[kept], y[kept], weight[kept]
@@ -113,9 +114,15 @@ class LowRankLogistic(QualityModel):
         own = [np.linalg.inv((ones * c[:, None]).T @ ones + ridge) for c in curvature.T]
         self.skill_root_ = np.stack([_root(matrix) for matrix in own]).astype(np.float32)
 
+    def _mean(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._chance(product(X, self.demands_)).astype(np.float32)
+
+    def _chance(self, asked: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(expit(product(asked, self.skills_.T) + self.bias_), np.float64)
+
     def _estimate(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         asked = product(X, self.demands_)
-        p = expit(product(asked, self.skills_.T) + self.bias_)
+        p = self._chance(asked)
         ones = np.hstack([asked, np.ones((len(X), 1))])
         variance = np.empty_like(p)
         for j in range(self.n_models_):

@@ -45,8 +45,10 @@ class RidgeRegression(QualityModel):
         self.coefficients_[:, j], self.centre_[:, j] = slope, centre
         self.root_[j] = vectors * np.sqrt(np.maximum(values, 0))
 
-    def _estimate(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _mean(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         level = self.mean_ - (self.centre_ * self.coefficients_).sum(axis=0)
-        mean = product(X, self.coefficients_) + level
+        return (product(X, self.coefficients_) + level).astype(np.float32)
+
+    def _estimate(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         std = [np.linalg.norm(product(X - self.centre_[:, j], self.root_[j]), axis=1) for j in range(self.n_models_)]
-        return mean.astype(np.float32), np.stack(std, axis=1).astype(np.float32)
+        return self._mean(X), np.stack(std, axis=1).astype(np.float32)
