@@ -225,7 +225,7 @@ def greedy_fill(problem: Problem) -> Routed:
     gain = problem.quality + problem.penalty[:, None].astype(np.float32)
     typical = max(float(problem.cost.mean()), 1e-12)
     density = gain / (problem.cost / np.float32(typical) + np.float32(1.0))
-    filled.admit_all(density, _greatest_first(density.max(axis=1)))
+    filled.admit_all(density, greatest_first(density.max(axis=1)))
     for _ in range(2):
         filled.climb()
     return max((_routed(problem, one.model) for one in (counter, filled)), key=lambda routed: routed.objective)
@@ -297,7 +297,7 @@ class _Counter:
             most = max(len(active) // SLICES, LEAST_SLICE)
             least = np.partition(density, len(active) - most)[len(active) - most] if most < len(active) else 0
             steepest = np.flatnonzero(density >= least)
-            steepest = steepest[_greatest_first(density[steepest])]
+            steepest = steepest[greatest_first(density[steepest])]
             asking = active[steepest]
             self._move(asking, to[steepest])
             density[steepest], to[steepest] = self._steps(asking)
@@ -366,7 +366,7 @@ class _Counter:
         return fits
 
 
-def _greatest_first(values: NDArray[np.float32]) -> NDArray[np.intp]:
+def greatest_first(values: NDArray[np.float32]) -> NDArray[np.intp]:
     """Order from the greatest to the least, ties in the order given.
 
     The bits of numbers from 0 on rise with them: below them there is room for the place, and plain numbers are sorted

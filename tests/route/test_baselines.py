@@ -7,8 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from routing_core.route.baselines import Fallback, Routed, at_random, best_single, calibrated, greedy_fill, per_query
+from routing_core.route.baselines import (
+    Fallback,
+    Routed,
+    at_random,
+    best_single,
+    calibrated,
+    greatest_first,
+    greedy_fill,
+    per_query,
+)
 from routing_core.route.problem import Problem
 from routing_core.route.solve import solve
 from routing_core.route.verify import verify
@@ -113,3 +124,11 @@ def test_random_is_the_same_for_the_same_seed(kit: Any) -> None:
     night = kit.night(200, 4, budget=5.0, room=9.0)
     assert np.array_equal(at_random(night, 1).model, at_random(night, 1).model)
     assert not np.array_equal(at_random(night, 1).model, at_random(night, 2).model)
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 1e-30, 0.5, 0.5000001, 1.0, 3e15, float("inf")]), max_size=40))
+def test_steps_are_takengreatest_first_and_ties_in_their_order(values: list[float]):
+    """The bits that are sorted in place of numbers give the order that numbers have."""
+    density = np.array(values, np.float32)
+    np.testing.assert_array_equal(greatest_first(density), np.argsort(-density, kind="stable"))
