@@ -369,12 +369,19 @@ class _Counter:
 def greatest_first(values: NDArray[np.float32]) -> NDArray[np.intp]:
     """Order from the greatest to the least, ties in the order given.
 
-    The bits of numbers from 0 on rise with them: below them there is room for the place, and plain numbers are sorted
-    several times as fast as places.
+    The bits of numbers from 0 on rise with them, and leave room for the place: plain numbers are sorted several times as
+    fast as places.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (n,), at least 0; n below 2³²
+
+    Returns
+    -------
+    ndarray of intp, shape (n,)
     """
-    keys = (~np.abs(values).view(np.uint32)).astype(np.uint64) << np.uint64(32) | np.arange(
-        len(values), dtype=np.uint64
-    )
+    places = np.arange(len(values), dtype=np.uint64)
+    keys = (~np.abs(values).view(np.uint32)).astype(np.uint64) << np.uint64(32) | places
     keys.sort()
     return (keys & np.uint64(0xFFFFFFFF)).astype(np.intp)
 
