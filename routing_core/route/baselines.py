@@ -369,8 +369,8 @@ class _Counter:
 def greatest_first(values: NDArray[np.float32]) -> NDArray[np.intp]:
     """Order from the greatest to the least, ties in the order given.
 
-    The bits of numbers from 0 on rise with them, and leave room for the place: plain numbers are sorted several times as
-    fast as places.
+    The bits of numbers from 0 on rise with them, and leave room for the place: plain numbers are sorted several times
+    as fast as places.
 
     Parameters
     ----------
