@@ -46,12 +46,12 @@ class Rates:
         Until a lost worker's task begins again.
     """
 
-    start_seconds: float = 2.5
-    estimate_us: float = 50.0
+    start_seconds: float = 2.0
+    estimate_us: float = 35.0
     write_us: float = 8.0
     gather_us: float = 1.0
     solve_us: float = 2.0
-    compare_us: float = 12.0
+    compare_us: float = 11.0
     gathered_bytes: float = 13.0
     resident_bytes: float = 180.0
     database_rows: float = 75_000.0
