@@ -23,17 +23,20 @@ class Measured:
     peak_rss_mib : float
     cpu_seconds : float
         User and system, since the process began.
+    ended : float
+        When the call had returned, seconds since the epoch.
     """
 
     result: Any
     peak_rss_mib: float
     cpu_seconds: float
+    ended: float
 
 
 def measured(call: Callable[..., Any], kwargs: dict[str, Any]) -> Measured:
     """Call, and measure this process; to be sent to a process of its own."""
     result = call(**kwargs)
-    return Measured(result, peak_rss_mib(), time.process_time())
+    return Measured(result, peak_rss_mib(), time.process_time(), time.time())
 
 
 def peak_rss_mib(pid: int | str = "self") -> float:

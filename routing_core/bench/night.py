@@ -152,16 +152,14 @@ def _timed(settings: Settings) -> tuple[list[Stage], float]:
 
         def begin(name: str, call: Callable[..., Any], many: Iterable[dict[str, Any]]) -> Callable[[], list[Any]]:
             """Ask for a stage; what is given waits for its end."""
-            started = time.perf_counter()
-            ended = [started]
+            started = time.time()
             asked = [pool.submit(measured, call, kwargs) for kwargs in many]
-            for future in asked:
-                future.add_done_callback(lambda _: ended.append(time.perf_counter()))
 
             def end() -> list[Any]:
                 done = [future.result() for future in asked]
                 cpu, peak = sum(one.cpu_seconds for one in done), max((one.peak_rss_mib for one in done), default=0.0)
-                stages.append(Stage(name, len(done), round(max(ended) - started, 3), round(cpu, 3), peak))
+                seconds = max((one.ended for one in done), default=started) - started
+                stages.append(Stage(name, len(done), round(seconds, 3), round(cpu, 3), peak))
                 return [one.result for one in done]
 
             return end

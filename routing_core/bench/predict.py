@@ -30,7 +30,7 @@ GAINS: Mapping[str, tuple[str, str]] = {
     "vs_paper_knn40_q10_pct": ("default_quality", "knn40_q10_quality"),
     "knn5_q10_vs_point_pct": ("knn5_q10_quality", "knn5_point_quality"),
     "knn5_bagged_vs_point_pct": ("knn5_bagged_quality", "knn5_point_quality"),
-    "knn5_bagged_whole_vs_point_pct": ("knn5_bagged_whole_quality", "knn5_point_quality"),
+    "knn5_bagged_by_halves_vs_point_pct": ("knn5_bagged_by_halves_quality", "knn5_point_quality"),
     "knn5_shrunk_vs_point_pct": ("knn5_shrunk_quality", "knn5_point_quality"),
 }
 """What is compared with what, in percent."""

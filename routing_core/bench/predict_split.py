@@ -230,10 +230,7 @@ def _sorted_by_task(split: Split, said: CrossFit, lower: Matrix, cost: Matrix) -
 def _knn5(
     split: Split, features: tuple[NDArray[np.float32], NDArray[np.float32]], cost: Matrix, margin: float
 ) -> dict[str, float]:
-    """kNN-5 as a point, at its bootstrap q10, at its bootstrap mean, and that mean shrunk out of fold.
-
-    The mean is over samples of half the log; over samples as large as the log, as for the q10, it is there as well.
-    """
+    """kNN-5 as a point, at its bootstrap's q10 and mean, at the mean over half-size samples, and that one shrunk."""
     train_X, X = features
     whole, half = (replace(KNN_5, bagged=True, resample=share) for share in (1.0, HALF))
     whole_mean, whole_std = fit_ensemble(whole, train_X, *_labels(split.train), split.seed).estimate(X)
@@ -242,8 +239,8 @@ def _knn5(
     planned = {
         "knn5_point_quality": _point(KNN_5, split, features),
         "knn5_q10_quality": robustness(QUANTILE, 0.1, whole_mean, whole_mean).lower(whole_mean, whole_std),
-        "knn5_bagged_whole_quality": whole_mean,
-        "knn5_bagged_quality": mean,
+        "knn5_bagged_quality": whole_mean,
+        "knn5_bagged_by_halves_quality": mean,
         "knn5_shrunk_quality": calibration.apply(mean, std)[0],
     }
     return {name: score(split, quality, cost, margin).quality for name, quality in planned.items()}

@@ -94,7 +94,8 @@ def simulate_night(queries: int, models: int, workers: int, chunk: int, rates: R
         "check": queries * rates.check_us * 1e-6,
     }
     beside = min(stages["write"], stages["compare"])
-    core_seconds = queries * (rates.estimate_us + rates.write_us) * 1e-6 + 1.5 * rates.start_seconds * len(sizes)
+    mapped = queries * (rates.estimate_us + rates.write_us) * 1e-6 + 1.5 * rates.start_seconds * len(sizes)
+    core_seconds = mapped + stages["solve"] + stages["compare"] + stages["check"]
     return {
         "queries": queries,
         "workers": workers,

@@ -142,7 +142,8 @@ class Predictor:
             mean, std = self.calibration.apply(*self.ensemble.estimate(X))
         else:
             mean = self.ensemble.mean(X)
-            mean, std = self.calibration.apply(mean, np.full_like(mean, np.nan))
+            std = np.full_like(mean, np.nan)
+            mean, _ = self.calibration.apply(mean, std)
         return on_grid(mean, QUALITY_STEP), std
 
     def _features(self, queries: Queries, rows: slice) -> NDArray[np.float32]:

@@ -86,8 +86,9 @@ class Recipe:
         _one_of(self, "cost", COSTS)
         if not self.quality or set(self.quality) - set(QUALITY_METHODS):
             _refuse(self, "quality", f"at least one of {', '.join(QUALITY_METHODS)}", self.quality)
-        if set(self.candidates) - (set(QUALITY_METHODS) - set(self.quality)):
-            _refuse(self, "candidates", f"of {', '.join(QUALITY_METHODS)}, and not in quality", self.candidates)
+        others = set(QUALITY_METHODS) - set(self.quality)
+        if set(self.candidates) - others or len(set(self.candidates)) < len(self.candidates):
+            _refuse(self, "candidates", f"of {', '.join(QUALITY_METHODS)}, each once, not in quality", self.candidates)
         for field, least in (("dimensions", 1), ("neighbours", 1), ("rank", 1), ("trees", 1), ("folds", 2)):
             if getattr(self, field) < least:
                 _refuse(self, field, f"at least {least}", getattr(self, field))

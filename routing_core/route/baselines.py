@@ -126,8 +126,8 @@ def calibrated(
     -------
     trade_off : TradeOff
     routed : Routed
-        Of the trade-offs tried, the one nearest in spend that is at most ``spend · (1 + within)``; where even ``a = 0``
-        spends more, that one.
+        Of the trade-offs tried, the one nearest in spend that is at most ``spend · (1 + within)``; where none is, and
+        even ``a = 0`` spends more, that one.
     """
     low, high = (0.0, 0.0), (1.0, math.inf)
     hints = (
@@ -317,8 +317,8 @@ class _Counter:
             possible = self._options.take(mine, axis=0) & roomy
             possible &= more > 0
             possible &= dearer <= self._purse
+            more *= possible  # before the division: what is infinite would not become 0
             more /= np.maximum(dearer, FREE, out=dearer)
-            more *= possible
             to[part] = best = more.argmax(axis=1)
             density[part] = more[each, best]
         return density, to

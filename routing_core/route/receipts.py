@@ -26,8 +26,6 @@ Z95 = 1.959963984540054
 """Standard errors on either side of a 95 % interval."""
 SPEND_WITHIN = 1e-3
 """Share of the planned spend that the calibrated per-query trade-off may leave; it never spends more."""
-PLAINLY = 1.5
-"""What a sample must spend of the budget before the night itself is not asked."""
 SAMPLE = 1 << 15
 """Queries on which the best single model is chosen, and a trade-off is looked for first, where there are more."""
 
@@ -167,16 +165,16 @@ def _at_spend(rival: Problem) -> tuple[TradeOff, Routed, bool]:
 
     Where even quality alone spends less (its models are full), that; where even the cheapest spend more, those.
     """
-    free, step = replace(rival, budget=math.inf), _step(rival)
-    some = free if step == 1 else _thinned(free, step)
-    if step * per_query(some, 1.0, Fallback.CHEAPEST_FEASIBLE).spend < PLAINLY * rival.budget:
-        most = per_query(free, 1.0, Fallback.CHEAPEST_FEASIBLE)
-        if most.spend <= rival.budget:
-            return TradeOff(1.0, 1.0), most, True
+    free = replace(rival, budget=math.inf)
+    most = per_query(free, 1.0, Fallback.CHEAPEST_FEASIBLE)
+    if most.spend <= rival.budget:
+        return TradeOff(1.0, 1.0), most, True
     # Aiming half the width lower, the far side of it is the budget itself.
     half = SPEND_WITHIN / 2
-    aim = rival.budget / (1 + half)
-    near = None if step == 1 else calibrated(some, Fallback.CHEAPEST_FEASIBLE, aim / step, within=half)[0].a or None
+    aim, step = rival.budget / (1 + half), _step(rival)
+    near = None
+    if step > 1:
+        near = calibrated(_thinned(free, step), Fallback.CHEAPEST_FEASIBLE, aim / step, within=half)[0].a or None
     trade_off, routed = calibrated(free, Fallback.CHEAPEST_FEASIBLE, aim, within=half, near=near)
     if routed.spend > rival.budget:
         return TradeOff(0.0, 0.0), per_query(rival, 0.0, Fallback.CHEAPEST_FEASIBLE), True

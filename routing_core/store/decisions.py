@@ -54,7 +54,7 @@ def chunk_rows(
         :data:`PARTS` and ``duplicate``.
     """
     duplicate = part["duplicate"]
-    # In the order of the index that they go into: a database that fills its pages one after another takes less time.
+    # By identifier, as most indexes have them: a database that fills its pages one after another takes less time.
     order = pc.sort_indices(shard.queries["query_id"]).to_numpy()
     served, unique = part["model"][order] != DEFERRED, ~duplicate[order]
     assigned, deferred = order[unique & served], order[unique & ~served]

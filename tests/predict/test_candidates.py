@@ -71,7 +71,7 @@ def test_the_evidence_stays_with_the_predictor(crossing: Predictor):
     assert again.members == crossing.members
 
 
-@pytest.mark.parametrize("candidates", [("oracle",), ("low_rank",)])
+@pytest.mark.parametrize("candidates", [("oracle",), ("low_rank",), ("knn", "knn")])
 def test_candidates_are_known_methods_that_are_not_in_anyway(candidates: tuple[str, ...]):
     with pytest.raises(SettingsError, match="candidates must be"):
         Recipe("wrong", candidates=candidates)

@@ -20,7 +20,7 @@ from routing_core.route.baselines import (
     greedy_fill,
     per_query,
 )
-from routing_core.route.problem import Problem
+from routing_core.route.problem import UNLIMITED, Problem
 from routing_core.route.solve import solve
 from routing_core.route.verify import verify
 
@@ -124,6 +124,19 @@ def test_random_is_the_same_for_the_same_seed(kit: Any) -> None:
     night = kit.night(200, 4, budget=5.0, room=9.0)
     assert np.array_equal(at_random(night, 1).model, at_random(night, 1).model)
     assert not np.array_equal(at_random(night, 1).model, at_random(night, 2).model)
+
+
+def test_greedy_serves_what_is_free_and_worth_more_than_a_number_holds():
+    """A step may be worth infinitely much per USD; one that may not be taken is worth nothing beside it."""
+    problem = Problem(
+        quality=np.full((3, 2), 0.5, np.float32),
+        cost=np.tile(np.array([0.0, 1.0], np.float32), (3, 1)),
+        penalty=np.full(3, 1e25),
+        budget=10.0,
+        capacity=np.full(2, UNLIMITED),
+        eligible=np.tile(np.array([False, True]), (3, 1)),
+    )
+    assert greedy_fill(problem).model.tolist() == [1, 1, 1]
 
 
 @settings(derandomize=True, deadline=None)

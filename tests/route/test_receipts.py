@@ -95,6 +95,25 @@ def test_where_every_query_can_have_its_best_model_there_is_no_gain():
         assert lines[policy].words.startswith("no gain: ")
 
 
+def test_models_that_cost_nothing_leave_a_per_query_rival_its_best_ones():
+    night = _night()
+    lines = _receipt(Problem(night.quality, np.zeros_like(night.cost), night.penalty, 10.0, night.capacity))
+    assert lines["per_query"].quality.mean == lines["nightshift"].quality.mean
+    assert lines["per_query"].verdict is Verdict.NO_GAIN
+
+
+def test_what_a_sample_of_a_large_night_would_spend_decides_nothing():
+    """One query costs nearly all of the budget, and is in the sample that trade-offs are looked for in first."""
+    n = 40_000
+    cost = np.tile(np.array([1e-5, 1e-4], np.float32), (n, 1))
+    cost[0], cost[1, 0] = (50, 100), 4.5
+    quality = np.tile(np.array([0.3, 0.9], np.float32), (n, 1))
+    problem = Problem(quality, cost, np.full(n, 0.05), 110.0, np.full(2, UNLIMITED))
+    lines = _receipt(problem)
+    assert lines["per_query"].quality.mean == lines["nightshift"].quality.mean == pytest.approx(0.9)
+    assert lines["per_query"].verdict is Verdict.NO_GAIN
+
+
 def test_models_that_differ_by_noise_alone_give_no_gain():
     """The plan picks the luckiest estimates; the interval knows that answers vary more than that."""
     rng = np.random.default_rng(5)

@@ -19,7 +19,8 @@ class QualityModel:
     """Expected quality of each model on each query.
 
     Subclasses implement `_learn` and `_estimate`, and name their fitted arrays in `fitted`. It is a regressor to
-    scikit-learn and none of its classes: every task that estimates would wait a second for their import.
+    scikit-learn (but for metadata routing) and none of its classes: every task that estimates would wait a second for
+    their import.
     """
 
     method: ClassVar[str]
