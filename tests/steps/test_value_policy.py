@@ -63,12 +63,12 @@ def test_a_night_that_explores_passes_its_checks_and_says_with_which_probability
 def test_a_challenger_is_valued_from_the_logs_and_the_truth_lies_within(exploring: Settings):
     route.route(TONIGHT, exploring, run_key="a")
     answered(exploring)
-    found = value_policy(TONIGHT, TONIGHT, exploring, Challenger(budget_usd=0.19))
+    found = value_policy(TONIGHT, TONIGHT, exploring, Challenger(budget_usd=0.22))
     assert found["refusal"] is None
     assert found["missing"] == 0
     assert found["effective"] > 50
-    assert found["planned_spend_usd"]["challenger"] <= 0.19
-    truth = _true_value(exploring, 0.19)
+    assert found["planned_spend_usd"]["challenger"] <= 0.22
+    truth = _true_value(exploring, 0.22)
     assert found["dr"]["lower"] <= truth <= found["dr"]["upper"]
     assert found["gain"]["value"] == pytest.approx(found["dr"]["value"] - found["logged"]["value"])
 
