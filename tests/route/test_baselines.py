@@ -16,10 +16,10 @@ from routing_core.route.baselines import (
     at_random,
     best_single,
     calibrated,
-    greatest_first,
     greedy_fill,
     per_query,
 )
+from routing_core.route.counter import greatest_first
 from routing_core.route.problem import UNLIMITED, Problem
 from routing_core.route.solve import solve
 from routing_core.route.verify import verify
