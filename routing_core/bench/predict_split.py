@@ -42,8 +42,8 @@ POINTS = (
     Recipe("task_ridge", quality=("task_ridge",), shrink=False),
     Recipe("low_rank", quality=("low_rank",), shrink=False),
     Recipe("forest", quality=("forest",), shrink=False),
-    Recipe("ensemble", quality=("task_ridge", "low_rank"), shrink=False),
-    Recipe("all four", quality=("task_ridge", "low_rank", "forest", "knn"), shrink=False),
+    replace(DEFAULT, name="ensemble", candidates=(), shrink=False),
+    replace(DEFAULT, name="all four", quality=DEFAULT.quality + DEFAULT.candidates, candidates=(), shrink=False),
 )
 """Every predictor of the long table."""
 LOGGING_SKEW = 2.0

@@ -103,21 +103,22 @@ def cross_fit(
         list(pool.map(one, np.unique(fold)))
     speaking = list(range(len(recipe.quality)))
     said = CrossFit(rows, fold, *combined(means[speaking], stds[speaking]), tokens, recipe.quality)
+    missed, total = said.squared_error(labels, shrink=recipe.shrink), float(labels.weight[rows].sum())
     for candidate in range(len(recipe.quality), len(names)):
         more = [*speaking, candidate]
         mean, std = combined(means[more], stds[more])
         joined = replace(said, mean=mean, std=std, members=tuple(names[i] for i in more))
-        outcome = _candidacy(names[candidate], said, joined, labels, shrink=recipe.shrink)
+        missed_joined = joined.squared_error(labels, shrink=recipe.shrink)
+        outcome = _candidacy(names[candidate], missed - missed_joined, total)
         if outcome.joins:
-            speaking, said = more, joined
+            speaking, said, missed = more, joined, missed_joined
         said = replace(said, candidacies=(*said.candidacies, outcome))
     return said
 
 
-def _candidacy(member: str, without: CrossFit, joined: CrossFit, labels: Labels, *, shrink: bool) -> Candidacy:
-    """What ``member`` brings: the squared error with it against that without it."""
-    total = max(float(labels.weight[without.rows].sum()), 1e-12)
-    saved = without.squared_error(labels, shrink=shrink) - joined.squared_error(labels, shrink=shrink)
+def _candidacy(member: str, saved: NDArray[np.float64], total: float) -> Candidacy:
+    """What ``member`` brings, from what it saves of each query's squared error; ``total`` is the weight of all."""
+    total = max(total, 1e-12)
     error = float(saved.std() * np.sqrt(len(saved))) / total if len(saved) else 0.0
     gain = float(saved.sum()) / total
     return Candidacy(member, gain, error, joins=gain > PROOF * error)

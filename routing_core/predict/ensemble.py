@@ -57,7 +57,7 @@ class Ensemble:
         return combined(*self.by_member(X))
 
     def mean(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The mean over members alone, to the bit the one of `estimate`."""
+        """The mean over members alone, to the bit the one of `estimate`: float32, shape (n_queries, n_models)."""
         if not self.members:
             return self.by_member(X)[0][0]
         return np.asarray(np.stack([member.predict(X) for member in self.members]).mean(axis=0), np.float32)

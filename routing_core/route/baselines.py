@@ -1,8 +1,4 @@
-"""What joint routing is measured against, on the same problem and under the same limits.
-
-Queries ask for models in turns: all that are still undecided ask for the best of the options they have left,
-the limits admit them in the order given, and who is refused has one option less. A refusal is final.
-"""
+"""What joint routing is measured against, on the same problem and under the same limits."""
 
 from __future__ import annotations
 
@@ -26,7 +22,7 @@ BISECTIONS = 24
 """Most attempts when a trade-off is calibrated to a spend."""
 LEAST_STEP = 0.02
 """Least share of what a trade-off is known to lie between that one attempt takes off."""
-NEAR = (0.01, 0.05)
+NEAR = (-0.01, 0.01, -0.05, 0.05)
 """How far from a trade-off that is thought near the right one is looked for next, in log odds."""
 
 
@@ -123,16 +119,13 @@ def calibrated(
         even ``a = 0`` spends more, that one.
     """
     low, high = (0.0, 0.0), (1.0, math.inf)
-    hints = (
-        [] if near is None else [near, *(_trade_off(_odds(near) + sign * step) for step in NEAR for sign in (-1, 1))]
-    )
+    hints = [] if near is None else [near, *(_trade_off(_odds(near) + step) for step in NEAR)]
     best: tuple[TradeOff, Routed] | None = None
     for attempt in range(BISECTIONS):
         hints = [a for a in hints if low[0] < a < high[0]]
-        if not hints and best is None:
-            a = 0.0
-        else:
-            a = hints.pop(0) if hints else _between(low, high, spend if attempt % 2 else None)
+        # Until something is known that may be spent: the cheapest.
+        otherwise = 0.0 if best is None else _between(low, high, spend if attempt % 2 else None)
+        a = hints.pop(0) if hints else otherwise
         found = per_query(problem, a, fallback)
         if found.spend > spend * (1 + within):
             if a == 0.0:

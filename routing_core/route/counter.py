@@ -1,4 +1,9 @@
-"""The counter at which queries ask for models and limits admit them, in the order given, until nobody can be served."""
+"""The counter at which queries ask for models, and limits admit them.
+
+Queries ask in turns: all that are still undecided ask for the best of the options they have left, the limits admit them
+in the order given, and who is refused has one option less. A refusal is final. Or they climb, step by step, to where
+the next one adds most for its money.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,15 @@ FREE = np.float32(1e-15)
 
 
 class Counter:
-    """Where queries ask and limits admit; ``crowded`` once a model was full."""
+    """Where queries ask and limits admit.
+
+    Attributes
+    ----------
+    model : ndarray of int16, shape (n_queries,)
+        Who was admitted where; ``DEFERRED`` where nobody was.
+    crowded : bool
+        Whether a model was full once while queries climbed.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
@@ -32,14 +45,22 @@ class Counter:
         self.crowded = False
 
     def admit_all(self, score: NDArray[np.float32], order: NDArray[np.intp]) -> NDArray[np.int16]:
-        """Turns until everybody is admitted or has nothing left to ask for."""
+        """Turns until everybody is admitted or has nothing left to ask for; arguments as of :meth:`turn`."""
         for _ in range(self._problem.n_models):
             if not self.turn(score, order):
                 break
         return self.model
 
     def turn(self, score: NDArray[np.float32], order: NDArray[np.intp]) -> bool:
-        """One turn: every undecided query asks for its best option left; whether any had one."""
+        """One turn: every undecided query asks for its best option left; whether any had one.
+
+        Parameters
+        ----------
+        score : ndarray of float32, shape (n_queries, n_models)
+            The greatest is asked for first, −∞ never.
+        order : ndarray of intp, shape (n_queries,)
+            In which queries are admitted.
+        """
         asking = order[self.model[order] == DEFERRED]
         model, wished = np.empty(len(asking), dtype=np.intp), np.empty(len(asking), dtype=np.bool_)
         for start in range(0, len(asking), TILE):
@@ -63,8 +84,8 @@ class Counter:
         self._options = _possible(self._problem)
         active = np.arange(len(self.model))
         density, to = self._steps(active)
-        while len(active := active[density > 0]):
-            to, density = to[density > 0], density[density > 0]
+        while (left := density > 0).any():
+            active, to, density = active[left], to[left], density[left]
             most = max(len(active) // SLICES, LEAST_SLICE)
             least = np.partition(density, len(active) - most)[len(active) - most] if most < len(active) else 0
             steepest = np.flatnonzero(density >= least)
